@@ -1,0 +1,2 @@
+//! flowsentry finds, explains and reports abnormal network flows beside Elasticsearch and
+//! OpenSearch. `ARCHITECTURE.md` shows the paths of the data and the module table.

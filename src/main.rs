@@ -1,0 +1,3 @@
+//! The `flowsentry` program.
+
+fn main() {}
