@@ -1,2 +1,4 @@
 //! flowsentry finds, explains and reports abnormal network flows beside Elasticsearch and
 //! OpenSearch. `ARCHITECTURE.md` shows the paths of the data and the module table.
+
+pub mod model;

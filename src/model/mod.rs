@@ -1,0 +1,30 @@
+//! What travels through flowsentry: flows in, findings, anomalies and alerts out.
+//!
+//! Pure data: no I/O, no clock, no randomness. Every other module speaks these types.
+
+mod alert;
+mod anomaly;
+mod document;
+mod finding;
+mod flow;
+mod kind;
+mod protocol;
+mod score;
+mod setting;
+mod subject;
+mod time;
+
+pub use alert::{Alert, AlertStatus};
+pub use anomaly::{Anomaly, DetectorVerdict};
+pub use document::{WindowSummary, alert_document, anomaly_document, dataset};
+pub use finding::{FeatureEvidence, Finding};
+pub use flow::{
+    ConnectionState, Counters, Defects, Endpoint, Flow, FlowOrigin, IcmpMessage, NetworkType,
+    Outcome, Role,
+};
+pub use kind::{Kind, Technique};
+pub use protocol::{Protocol, TcpFlags};
+pub use score::{Score, Severity};
+pub use setting::SettingError;
+pub use subject::{Subject, SubjectType, WindowSpan, document_id};
+pub use time::{ParseTimestampError, Timestamp};
