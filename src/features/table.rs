@@ -1,0 +1,85 @@
+//! The subjects of one window: found by key, capped, in one piece of memory.
+
+use std::hash::{BuildHasher, Hash};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+/// Something that is counted per subject.
+pub trait Entry {
+    /// What identifies the subject.
+    type Key: Copy + Eq + Ord + Hash;
+    /// Returns the empty entry of a subject.
+    fn new(key: Self::Key) -> Self;
+    /// The subject.
+    fn key(&self) -> Self::Key;
+}
+
+/// Entries by key, at most `cap` of them.
+#[derive(Debug)]
+pub struct SubjectTable<E: Entry> {
+    places: HashTable<u32>,
+    entries: Vec<E>,
+    hasher: DefaultHashBuilder,
+    cap: usize,
+    overflow: u64,
+}
+
+impl<E: Entry> SubjectTable<E> {
+    /// Returns an empty table for at most `cap` subjects (at most 2^32 − 1).
+    pub fn new(cap: usize) -> Self {
+        Self {
+            places: HashTable::new(),
+            entries: Vec::new(),
+            hasher: DefaultHashBuilder::default(),
+            cap: cap.min(u32::MAX as usize),
+            overflow: 0,
+        }
+    }
+
+    /// Returns the entry of `key`, made when it is new; `None`, counted, when the table is full.
+    pub fn entry(&mut self, key: E::Key) -> Option<&mut E> {
+        let hash = self.hasher.hash_one(key);
+        let found = self.places.find(hash, |&place| self.entries[place as usize].key() == key);
+        let place = match found {
+            Some(&place) => place as usize,
+            None if self.entries.len() >= self.cap => {
+                self.overflow += 1;
+                return None;
+            }
+            None => {
+                let place = self.entries.len();
+                self.entries.push(E::new(key));
+                let entries = &self.entries;
+                let hasher = &self.hasher;
+                self.places.insert_unique(hash, place as u32, |&place| {
+                    hasher.hash_one(entries[place as usize].key())
+                });
+                place
+            }
+        };
+        self.entries.get_mut(place)
+    }
+
+    /// How many additions found no room.
+    pub fn overflow(&self) -> u64 {
+        self.overflow
+    }
+
+    /// The number of subjects.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are no subjects.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Returns the entries in ascending order of their keys: judged in this order, a window gives
+    /// the same findings whatever order its flows came in.
+    pub fn into_sorted(self) -> Vec<E> {
+        let mut entries = self.entries;
+        entries.sort_unstable_by_key(Entry::key);
+        entries
+    }
+}
