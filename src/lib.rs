@@ -2,6 +2,7 @@
 //! OpenSearch. `ARCHITECTURE.md` shows the paths of the data and the module table.
 
 pub mod features;
+pub mod formats;
 pub mod model;
 #[doc(hidden)]
 pub mod testkit;
