@@ -1,6 +1,7 @@
 //! flowsentry finds, explains and reports abnormal network flows beside Elasticsearch and
 //! OpenSearch. `ARCHITECTURE.md` shows the paths of the data and the module table.
 
+pub mod detect;
 pub mod features;
 pub mod formats;
 pub mod model;

@@ -1,0 +1,291 @@
+//! Traffic from or to listed addresses (S1.6).
+//!
+//! Both ends of every flow are looked up, late flows included. The listed address is the subject,
+//! its peers are related; a contact that our side opened weighs more than a probe from outside.
+
+mod list;
+mod shared;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::features::{HostKey, HostsWindow, keep, mix};
+use crate::model::{
+    Endpoint, Finding, Flow, Kind, Protocol, Role, SettingError, Subject, TcpFlags, WindowSpan,
+};
+
+use super::pending::Pending;
+use super::rules::{
+    Keys, counted, fact, list_ports, log_strength, most_involved, rule_probability,
+};
+use super::{Configured, Context, Detector, Settings};
+
+pub use list::Blacklist;
+pub use shared::SharedList;
+
+const ID: &str = "blacklist";
+/// Public lists are wrong now and then, and scanners knock at every door.
+const PROBABILITY: f64 = 1e-4;
+/// A thousand flows in a window add all that counting can add.
+const TOP: f64 = 1_000.0;
+
+/// Settings of the detector `blacklist`. The files are read at the edge, which hands their content
+/// over by [`SharedList`], so that it can change at any time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Whether the detector takes part.
+    pub enabled: bool,
+    /// Files of listed addresses and prefixes, one a line or separated by commas; read again when
+    /// they change.
+    pub files: Vec<PathBuf>,
+    /// Listed addresses that are noted in one window (60 s); at least 1. Up to 2 KB each. In a
+    /// window with more, who is named depends on the order of the flows.
+    pub max_hosts: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { enabled: true, files: Vec::new(), max_hosts: 10_000 }
+    }
+}
+
+impl Configured for Config {
+    fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn check(&self) -> Result<(), SettingError> {
+        Keys(ID).at_least("max_hosts", self.max_hosts as u64, 1)
+    }
+
+    fn build(&self, _settings: &Settings, context: &Context) -> Box<dyn Detector> {
+        Box::new(Listed::new(self, context.blacklist.clone()))
+    }
+}
+
+/// Flows of one listed address in one window.
+#[derive(Debug, Default)]
+struct Hits {
+    /// Flows that it sent.
+    from: u64,
+    /// Flows that it was sent.
+    to: u64,
+    /// Contacts that the other side opened and that were no mere probes.
+    sought: u64,
+    /// Contacts that it opened and that were no mere probes.
+    served: u64,
+    /// Flows per peer, for the peers with the smallest hash.
+    peers: Vec<(HostKey, u64)>,
+    /// Flows per service port, for the ports with the smallest hash.
+    ports: Vec<(u16, u64)>,
+}
+
+impl Hits {
+    fn add(&mut self, flow: &Flow, is_source: bool) {
+        let opens = flow.role() == Role::Initiator;
+        let (peer, service): (Endpoint, Endpoint) = (
+            if is_source { flow.destination } else { flow.source },
+            if opens { flow.destination } else { flow.source },
+        );
+        self.from += u64::from(is_source);
+        self.to += u64::from(!is_source);
+        let is_contact = !flow.is_probe() && !is_refusal(flow);
+        self.sought += u64::from(is_contact && is_source != opens);
+        self.served += u64::from(is_contact && is_source == opens);
+        if let Some(ip) = peer.ip
+            && let Some(count) =
+                keep(&mut self.peers, HostKey::new(ip), |host| mix(host.sketch_key()))
+        {
+            *count += 1;
+        }
+        if let Some(port) = service.port
+            && let Some(count) = keep(&mut self.ports, port, |port| mix(u64::from(port)))
+        {
+            *count += 1;
+        }
+    }
+
+    /// Half for what was done, half for how often.
+    fn strength(&self) -> f64 {
+        let deed = match (self.sought > 0, self.served > 0) {
+            (true, _) => 0.5,
+            (false, true) => 0.25,
+            (false, false) => 0.0,
+        };
+        let flows = self.from.saturating_add(self.to);
+        deed + 0.5 * log_strength(flows as f64, 1.0, TOP)
+    }
+}
+
+/// Whether the flow is nothing but a refusal: a lone TCP reset or an ICMP message.
+fn is_refusal(flow: &Flow) -> bool {
+    let is_icmp = flow.protocol.is_some_and(Protocol::is_icmp);
+    let is_reset =
+        flow.tcp_flags.is_some_and(|flags| flags.has(TcpFlags::RST) && !flags.has(TcpFlags::SYN));
+    is_icmp || (is_reset && flow.sent.packets <= 1)
+}
+
+struct Listed {
+    shared: SharedList,
+    list: Arc<Blacklist>,
+    generation: u64,
+    pending: Pending<Hits>,
+}
+
+impl Detector for Listed {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn observe(&mut self, flow: &Flow, window: WindowSpan) {
+        if let Some((generation, list)) = self.shared.newer_than(self.generation) {
+            (self.generation, self.list) = (generation, list);
+        }
+        if self.list.is_empty() {
+            return;
+        }
+        for (end, is_source) in [(flow.source, true), (flow.destination, false)] {
+            if let Some(ip) = end.ip
+                && self.list.contains(ip)
+                && let Some(hits) = self.pending.note(window.start, HostKey::new(ip))
+            {
+                hits.add(flow, is_source);
+            }
+        }
+    }
+
+    fn close_hosts(&mut self, window: &HostsWindow, findings: &mut Vec<Finding>) {
+        let noted = self.pending.take_until(window.span.start);
+        findings.extend(noted.into_iter().map(|(host, hits)| finding(window.span, host, hits)));
+    }
+}
+
+impl Listed {
+    fn new(config: &Config, shared: SharedList) -> Self {
+        let (generation, list) = shared.current();
+        Self { shared, list, generation, pending: Pending::new(config.max_hosts) }
+    }
+}
+
+fn finding(window: WindowSpan, host: HostKey, hits: Hits) -> Finding {
+    let strength = hits.strength();
+    let mut ports: Vec<_> = hits.ports.iter().map(|&(port, _)| port).collect();
+    ports.sort_unstable();
+    let at_ports = match ports.len() {
+        0 => String::new(),
+        1 => format!(", port {}", ports[0]),
+        _ => format!(", ports {}", list_ports(&ports)),
+    };
+    let related = most_involved(hits.peers.iter().map(|(peer, n)| (peer.ip(), *n)).collect());
+    let peers = match (&related[..], hits.peers.len()) {
+        ([], _) => String::new(),
+        ([only], _) => format!(" with {only}"),
+        ([first, ..], n) => format!(" with {first} and {}", counted(n as u64 - 1, "other host")),
+    };
+    let opened = match (hits.sought, hits.served) {
+        (0, 0) => "nothing but probes".to_owned(),
+        (0, served) => format!("{} opened by it", counted(served, "contact")),
+        (sought, _) => format!("{} to it", counted(sought, "contact")),
+    };
+    Finding {
+        detector: ID,
+        kind: Kind::Blacklist,
+        subject: Subject::Source(host.ip()),
+        window,
+        probability: rule_probability(PROBABILITY, strength),
+        strength,
+        features: vec![
+            fact("flows_from_listed", hits.from as f64),
+            fact("flows_to_listed", hits.to as f64),
+            fact("contacts_to_listed", hits.sought as f64),
+        ],
+        reason: format!(
+            "is listed and had contact{peers}: {} from it, {} to it within {} s{at_ports} ({opened})",
+            counted(hits.from, "flow"),
+            counted(hits.to, "flow"),
+            window.seconds,
+        ),
+        related,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::run;
+    use crate::testkit::{FlowBuilder, flow, ip};
+    use proptest::prelude::*;
+
+    fn found(flows: impl IntoIterator<Item = FlowBuilder>) -> Vec<Finding> {
+        let shared = SharedList::default();
+        shared.set(Arc::new(Blacklist::parse(b"104.197.185.83\n198.51.100.0/24\n")));
+        let flows: Vec<_> = flows.into_iter().map(FlowBuilder::build).collect();
+        run(&mut Listed::new(&Config::default(), shared), &flows)
+    }
+
+    #[test]
+    fn a_listed_address_is_found_in_both_directions() {
+        let findings = found([
+            flow().from("10.0.0.5").to("104.197.185.83").to_port(443).flags(0x1b),
+            flow().from("104.197.185.83").from_port(443).to("10.0.0.5").to_port(50_000).flags(0x1b),
+        ]);
+        let [finding] = &findings[..] else { panic!("{findings:?}") };
+        assert_eq!(finding.subject, Subject::Source(ip("104.197.185.83")));
+        assert_eq!(finding.related, [ip("10.0.0.5")]);
+        assert_eq!(
+            finding.reason,
+            "is listed and had contact with 10.0.0.5: 1 flow from it, 1 flow to it within 60 s, \
+             port 443 (2 contacts to it)"
+        );
+    }
+
+    #[test]
+    fn others_are_not_found() {
+        assert_eq!(found([flow().from("192.168.1.1").to("46.148.20.25")]), []);
+    }
+
+    #[test]
+    fn a_contact_from_our_side_weighs_more_than_a_probe_from_outside() {
+        let probe = found([flow().from("198.51.100.7").to_port(22).syn()]).remove(0);
+        let contact = found([flow().to("198.51.100.7").to_port(443).flags(0x1b)]).remove(0);
+        assert_eq!((probe.strength, contact.strength), (0.0, 0.5));
+        assert!(probe.reason.ends_with("(nothing but probes)"), "{}", probe.reason);
+    }
+
+    #[test]
+    fn a_refused_probe_is_still_nothing_but_a_probe() {
+        let refused = found([
+            flow().from("198.51.100.7").from_port(50_000).to("10.0.0.2").to_port(22).syn(),
+            flow().from("10.0.0.2").from_port(22).to("198.51.100.7").to_port(50_000).flags(0x14),
+        ]);
+        assert!(refused[0].reason.ends_with("port 22 (nothing but probes)"), "{refused:?}");
+    }
+
+    #[test]
+    fn a_new_list_counts_from_the_next_flow() {
+        let shared = SharedList::default();
+        let mut detector = Listed::new(&Config::default(), shared.clone());
+        let flows = [flow().to("203.0.113.9").build()];
+        assert_eq!(run(&mut detector, &flows), []);
+        shared.set(Arc::new(Blacklist::parse(b"203.0.113.9")));
+        assert_eq!(run(&mut detector, &flows).len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_flows_does_not_matter(
+            ends in prop::collection::vec((0u8..4, 0u8..90, 0u16..90), 0..300),
+        ) {
+            let one = |&(listed, peer, port): &(u8, u8, u16)| {
+                let (listed, peer) = (format!("198.51.100.{listed}"), format!("10.0.0.{peer}"));
+                flow().from(&peer).to(&listed).to_port(port)
+            };
+            let forth = found(ends.iter().map(one));
+            let back = found(ends.iter().rev().map(one));
+            prop_assert_eq!(forth, back);
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Lists of addresses and prefixes: reading and looking up.
+
+use std::hash::Hash;
+use std::net::{IpAddr, SocketAddr};
+
+use hashbrown::HashSet;
+use ipnet::{IpNet, Ipv4Net};
+
+/// How many rejected entries are kept to show.
+const SAMPLES: usize = 5;
+/// Longest part of a rejected entry that is kept.
+const SAMPLE_CHARS: usize = 60;
+/// Prefixes shorter than this would list a good part of the Internet by one typing error.
+const SHORTEST_V4: u8 = 8;
+const SHORTEST_V6: u8 = 16;
+/// Prefixes that no list may cover: "bogon" lists hold them, and they are our own networks. A
+/// single address out of them can be listed.
+const LOCAL: [&str; 9] = [
+    "10.0.0.0/8",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "224.0.0.0/4",
+    "fc00::/7",
+    "fe80::/10",
+    "ff00::/8",
+];
+
+/// A set of addresses and prefixes.
+///
+/// ```
+/// use flowsentry::detect::Blacklist;
+/// let list = Blacklist::parse(b"# bad\n104.197.185.83\n198.51.100.0/24 ; comment\n");
+/// assert!(list.contains("198.51.100.9".parse().unwrap()));
+/// assert!(!list.contains("192.168.1.1".parse().unwrap()));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Blacklist {
+    v4: Ranges<u32>,
+    v6: Ranges<u128>,
+    entries: usize,
+    rejected: u64,
+    samples: Vec<String>,
+}
+
+impl Blacklist {
+    /// Reads a list: addresses (IPv4, IPv6, with or without `:port`) and CIDR prefixes, separated by
+    /// line ends or commas; what follows `#` or `;` on a line, or a blank in an entry, is comment.
+    /// So plain lists, `address#…` lists of reputation feeds, and one-line files are read alike.
+    ///
+    /// Entries that cannot be read are counted and sampled, as are prefixes that cover private,
+    /// local or multicast networks or most of the Internet.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let mut list = Self::default();
+        for line in bytes.split(|&byte| byte == b'\n' || byte == b'\r') {
+            let end = line.iter().position(|&byte| byte == b'#' || byte == b';');
+            for entry in line[..end.unwrap_or(line.len())].split(|&byte| byte == b',') {
+                list.add(entry);
+            }
+        }
+        list.entries = list.v4.settle() + list.v6.settle();
+        list
+    }
+
+    fn add(&mut self, entry: &[u8]) {
+        let is_wrapping = |byte: &u8| byte.is_ascii_whitespace() || b"\"'[]".contains(byte);
+        let Some(first) = entry.iter().position(|byte| !is_wrapping(byte)) else { return };
+        let word = &entry[first..];
+        let end = word.iter().position(is_wrapping).unwrap_or(word.len());
+        match std::str::from_utf8(&word[..end]).ok().and_then(net_of) {
+            Some(IpNet::V4(net)) => {
+                self.v4.insert(net.network().to_bits(), net.broadcast().to_bits());
+            }
+            Some(IpNet::V6(net)) => {
+                self.v6.insert(net.network().to_bits(), net.broadcast().to_bits());
+            }
+            None => {
+                self.rejected += 1;
+                if self.samples.len() < SAMPLES {
+                    let text = String::from_utf8_lossy(word);
+                    self.samples.push(text.trim_end().chars().take(SAMPLE_CHARS).collect());
+                }
+            }
+        }
+    }
+
+    /// Whether the address, or a prefix around it, is listed. One search among the addresses by
+    /// hash, and one among the prefixes by halving, whatever their lengths.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(ip) => self.v4.contains(ip.to_bits()),
+            IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
+                Some(ip) => self.v4.contains(ip.to_bits()),
+                None => self.v6.contains(ip.to_bits()),
+            },
+        }
+    }
+
+    /// The number of distinct addresses and prefixes.
+    pub fn len(&self) -> usize {
+        self.entries
+    }
+
+    /// Whether nothing is listed.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many entries could not be used.
+    pub fn rejected(&self) -> u64 {
+        self.rejected
+    }
+
+    /// The first few entries that could not be used.
+    pub fn rejected_samples(&self) -> &[String] {
+        &self.samples
+    }
+}
+
+/// Returns the network of an entry, in IPv4 where it is mapped; `None` when it is none or too broad.
+fn net_of(entry: &str) -> Option<IpNet> {
+    if let Ok(ip) = entry.parse::<IpAddr>() {
+        return Some(IpNet::from(ip.to_canonical()));
+    }
+    if let Ok(socket) = entry.parse::<SocketAddr>() {
+        return Some(IpNet::from(socket.ip().to_canonical()));
+    }
+    let net = unmapped(entry.parse::<IpNet>().ok()?)?;
+    let is_single = net.prefix_len() == net.max_prefix_len();
+    let shortest = if net.addr().is_ipv4() { SHORTEST_V4 } else { SHORTEST_V6 };
+    let is_usable = is_single || (net.prefix_len() >= shortest && !is_local(&net));
+    is_usable.then_some(net)
+}
+
+/// A prefix of IPv4-mapped addresses as the IPv4 prefix that it is.
+fn unmapped(net: IpNet) -> Option<IpNet> {
+    match net {
+        IpNet::V6(net) if net.prefix_len() >= 96 => match net.network().to_ipv4_mapped() {
+            Some(ip) => Ipv4Net::new(ip, net.prefix_len() - 96).ok().map(IpNet::V4),
+            None => Some(IpNet::V6(net)),
+        },
+        other => Some(other),
+    }
+}
+
+fn is_local(net: &IpNet) -> bool {
+    let locals = LOCAL.iter().filter_map(|local| local.parse::<IpNet>().ok());
+    locals.into_iter().any(|local| local.contains(net) || net.contains(&local))
+}
+
+/// Single addresses, and prefixes as ranges: one search, however many prefix lengths a list has.
+#[derive(Clone, Debug)]
+struct Ranges<K> {
+    singles: HashSet<K>,
+    /// First and last address; after [`Ranges::settle`] ascending and without overlap.
+    ranges: Vec<(K, K)>,
+}
+
+impl<K> Default for Ranges<K> {
+    fn default() -> Self {
+        Self { singles: HashSet::new(), ranges: Vec::new() }
+    }
+}
+
+impl<K: Copy + Ord + Hash> Ranges<K> {
+    fn insert(&mut self, first: K, last: K) {
+        if first == last {
+            self.singles.insert(first);
+        } else {
+            self.ranges.push((first, last));
+        }
+    }
+
+    /// Puts the ranges in order for the search; returns the number of distinct entries.
+    fn settle(&mut self) -> usize {
+        self.ranges.sort_unstable();
+        self.ranges.dedup();
+        let entries = self.singles.len() + self.ranges.len();
+        // Prefixes overlap only when one holds the other, and the outer one is sorted by its first
+        // address: what ends before the last kept range ends is inside it.
+        self.ranges.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+        self.ranges.dedup_by(|inner, outer| inner.1 <= outer.1);
+        entries
+    }
+
+    fn contains(&self, key: K) -> bool {
+        if self.singles.contains(&key) {
+            return true;
+        }
+        let after = self.ranges.partition_point(|&(first, _)| first <= key);
+        after > 0 && key <= self.ranges[after - 1].1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::testkit::ip;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_published_form_is_read() {
+        for text in [
+            "104.197.185.83\n104.197.185.84\n",
+            "104.197.185.83#4#2#Malicious Host#US#City#1.0,2.0#3\r\n104.197.185.84 # seen twice\r\n",
+            "104.197.185.83,104.197.185.84",
+            "\"104.197.185.83\", '104.197.185.84'",
+            "# head, with comma\n; more\n\n104.197.185.83/32 ; SBL1\n  104.197.185.84:8080\n",
+            "::ffff:104.197.185.83\n::ffff:104.197.185.84/128\n",
+        ] {
+            let list = Blacklist::parse(text.as_bytes());
+            assert_eq!((list.len(), list.rejected()), (2, 0), "{text}");
+            assert!(list.contains(ip("104.197.185.83")) && list.contains(ip("104.197.185.84")));
+            assert!(!list.contains(ip("192.168.1.1")) && !list.contains(ip("46.148.20.25")));
+        }
+    }
+
+    #[test]
+    fn prefixes_of_both_families_are_looked_up() {
+        let list = Blacklist::parse(b"198.51.100.9/24\n2001:db8:7::/48\n2001:db8::1\n");
+        assert_eq!(list.len(), 3);
+        assert!(list.contains(ip("198.51.100.200")) && list.contains(ip("::ffff:198.51.100.1")));
+        assert!(list.contains(ip("2001:db8:7:1::5")) && list.contains(ip("2001:db8::1")));
+        assert!(!list.contains(ip("198.51.101.1")) && !list.contains(ip("2001:db8::2")));
+    }
+
+    #[test]
+    fn bad_and_too_broad_entries_are_counted_and_sampled() {
+        let text = b"ok.example\n1.2.3\n0.0.0.0/0\n10.0.0.0/8\n192.168.0.0/24\n2000::/3\n\xff\xfe\n1.2.3.4\n";
+        let list = Blacklist::parse(text);
+        assert_eq!((list.len(), list.rejected()), (1, 7));
+        assert_eq!(
+            list.rejected_samples(),
+            ["ok.example", "1.2.3", "0.0.0.0/0", "10.0.0.0/8", "192.168.0.0/24"]
+        );
+    }
+
+    #[test]
+    fn every_local_network_is_a_network() {
+        assert!(LOCAL.iter().all(|local| local.parse::<IpNet>().is_ok()));
+    }
+
+    #[test]
+    fn a_single_private_address_can_be_listed() {
+        assert!(Blacklist::parse(b"10.0.0.66").contains(ip("10.0.0.66")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            Blacklist::parse(&bytes);
+        }
+
+        #[test]
+        fn a_look_up_is_the_search_through_all_prefixes(
+            nets in prop::collection::vec((any::<u16>(), 8u8..=32), 0..30),
+            asked in any::<u16>(),
+        ) {
+            // 198.0.0.0/8 holds no local network; 16 varying bits make hits likely.
+            let ip = |bits: u16| Ipv4Addr::from_bits(198 << 24 | u32::from(bits) << 8);
+            let nets: Vec<_> = nets
+                .into_iter()
+                .map(|(bits, length)| Ipv4Net::new(ip(bits), length).unwrap())
+                .collect();
+            let text: String = nets.iter().map(|net| format!("{net}\n")).collect();
+            let list = Blacklist::parse(text.as_bytes());
+            let expected = nets.iter().any(|net| net.contains(&ip(asked)));
+            prop_assert_eq!(list.contains(ip(asked).into()), expected);
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Closed windows → findings. One file per detector, all listed in [`DETECTORS`].
+//!
+//! A detector sees every flow that is counted (for checks of single flows) and every window once it
+//! is closed, and answers with [`Finding`]s. It is pure: no clock, no I/O, bounded memory, and its
+//! answers depend on the flows and its settings alone, not on their order within a window.
+//!
+//! A new detector is one file with its `Config` and [`Configured`] for it, and two lines below: its
+//! module and its entry in the table.
+
+use serde::{Deserialize, Serialize};
+
+use crate::features::{HostsWindow, PairsWindow};
+use crate::model::{Finding, Flow, SettingError, WindowSpan};
+
+mod calibration;
+mod pending;
+mod rules;
+#[cfg(test)]
+mod testing;
+
+pub mod blacklist;
+pub mod iqr;
+pub mod new_port;
+pub mod port_scan;
+pub mod sanity;
+pub mod slow_scan;
+pub mod too_many_ports;
+
+pub use blacklist::{Blacklist, SharedList};
+pub use calibration::Calibrator;
+
+/// Finds one family of abnormal behaviour.
+pub trait Detector: Send {
+    /// The id: its key under `detectors.` in the settings and its name in documents.
+    fn id(&self) -> &'static str;
+
+    /// Looks at one flow. `window` is the open long window (60 s) that findings of this flow belong
+    /// to: its own, or the oldest open one when the flow came late. Findings wait for
+    /// [`Detector::close_hosts`] of that window.
+    fn observe(&mut self, _flow: &Flow, _window: WindowSpan) {}
+
+    /// Judges the pairs of a closed short window (10 s).
+    fn close_pairs(&mut self, _window: &PairsWindow, _findings: &mut Vec<Finding>) {}
+
+    /// Judges the hosts and the network of a closed long window (60 s).
+    fn close_hosts(&mut self, _window: &HostsWindow, _findings: &mut Vec<Finding>) {}
+
+    /// Returns what it learned from closed windows, for a snapshot; empty when it learns nothing.
+    /// Notes of open windows are not part of it: a replay of their flows brings them back.
+    fn save(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Continues from what [`Detector::save`] gave, in place of what it learned itself. Settings may
+    /// have changed in between; what no longer fits is dropped.
+    ///
+    /// # Errors
+    /// The state is damaged; the detector stays as it was.
+    fn restore(&mut self, _state: &[u8]) -> Result<(), RestoreError> {
+        Ok(())
+    }
+}
+
+/// The saved state of a detector cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the saved state of detector `{detector}` is damaged, start without it to learn anew")]
+pub struct RestoreError {
+    /// The detector's id.
+    pub detector: &'static str,
+    source: serde_json::Error,
+}
+
+impl RestoreError {
+    fn new(detector: &'static str, source: serde_json::Error) -> Self {
+        Self { detector, source }
+    }
+}
+
+/// Settings that a detector can be built from.
+pub trait Configured {
+    /// Whether the detector takes part.
+    fn is_enabled(&self) -> bool;
+
+    /// Checks every value; the error names the setting by its full key.
+    fn check(&self) -> Result<(), SettingError>;
+
+    /// Returns the detector. `settings` are those of all detectors, already checked.
+    fn build(&self, settings: &Settings, context: &Context) -> Box<dyn Detector>;
+}
+
+/// What detectors share with the world outside the settings.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// The listed addresses; whoever holds a clone can swap them at any time.
+    pub blacklist: SharedList,
+}
+
+/// One row of the table of detectors.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// The key under `detectors.` and the name in documents.
+    pub id: &'static str,
+    /// Returns the detector's own settings.
+    pub settings: fn(&Settings) -> &dyn Configured,
+}
+
+/// Makes [`Settings`] and [`DETECTORS`] of one list.
+macro_rules! table {
+    ($($id:ident: $title:literal,)*) => {
+        /// The settings of all detectors, `detectors.<id>.*`.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Settings {
+            $(#[doc = $title] pub $id: $id::Config,)*
+        }
+
+        /// Every detector, in the order in which they judge a window.
+        pub const DETECTORS: &[Entry] = &[
+            $(Entry { id: stringify!($id), settings: |settings| &settings.$id },)*
+        ];
+    };
+}
+
+table! {
+    blacklist: "Traffic from or to listed addresses.",
+    iqr: "Pairs outside the outer fence of their window, calibrated against the past.",
+    new_port: "First use of a service port by a host.",
+    port_scan: "Many ports or hosts tried within a minute.",
+    sanity: "Reserved ports, broadcasts, flows without bytes.",
+    slow_scan: "Many ports or hosts tried over many minutes.",
+    too_many_ports: "Hosts that contact far more ports than nearly all others.",
+}
+
+/// Checks the settings of every detector, switched on or not.
+pub fn check(settings: &Settings) -> Result<(), SettingError> {
+    DETECTORS.iter().try_for_each(|entry| (entry.settings)(settings).check())
+}
+
+/// Returns the detectors that are switched on, in the order of the table.
+///
+/// # Errors
+/// The first setting that cannot be used.
+pub fn build(
+    settings: &Settings,
+    context: &Context,
+) -> Result<Vec<Box<dyn Detector>>, SettingError> {
+    check(settings)?;
+    let configured = DETECTORS.iter().map(|entry| (entry.settings)(settings));
+    let enabled = configured.filter(|config| config.is_enabled());
+    Ok(enabled.map(|config| config.build(settings, context)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use proptest::strategy::ValueTree;
+
+    use super::*;
+    use crate::features::mix;
+    use crate::model::{Kind, Timestamp};
+    use crate::testkit::flow;
+
+    /// All detectors, nearly without learning.
+    fn eager() -> Vec<Box<dyn Detector>> {
+        let context = Context::default();
+        context.blacklist.set(Arc::new(Blacklist::parse(b"10.0.1.7")));
+        let mut settings = Settings::default();
+        settings.new_port.warm_up_hours = 0;
+        settings.new_port.host_hours = 0;
+        settings.iqr.warm_up_windows = 1;
+        settings.iqr.max_probability = 1.0;
+        build(&settings, &context).unwrap()
+    }
+
+    fn findings_of(flows: &[Flow]) -> Vec<Finding> {
+        let all = eager().into_iter().map(|mut detector| testing::run(&mut *detector, flows));
+        all.flatten().collect()
+    }
+
+    fn any_flow() -> impl Strategy<Value = Flow> {
+        (0i64..240, 1u8..5, 0u8..40, 0u16..90, 0u64..5_000, 0u8..4).prop_map(
+            |(second, from, to, port, bytes, form)| {
+                let flow = flow().from(&format!("10.0.0.{from}")).to(&format!("10.0.1.{to}"));
+                // Few hosts scan many ports, many scan few, some do neither.
+                let flow = match form {
+                    0 => flow.to_port(port).syn(),
+                    1 => flow.to("10.0.1.1").to_port(port).syn(),
+                    2 => flow.to_port(port % 3).flags(0x1b),
+                    _ => flow.to_port(445).syn(),
+                };
+                flow.bytes(bytes).at(second).build()
+            },
+        )
+    }
+
+    #[test]
+    fn the_made_traffic_holds_every_kind() {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let flows = prop::collection::vec(any_flow(), 600).new_tree(&mut runner).unwrap().current();
+        let kinds: BTreeSet<_> = findings_of(&flows).iter().map(|finding| finding.kind).collect();
+        let missing: Vec<_> = Kind::ALL.into_iter().filter(|kind| !kinds.contains(kind)).collect();
+        assert_eq!(missing, []);
+    }
+
+    #[test]
+    fn damaged_states_are_refused_by_whoever_keeps_one() {
+        for mut detector in build(&Settings::default(), &Context::default()).unwrap() {
+            let keeps_one = !detector.save().is_empty();
+            let refused = detector.restore(b"{\"half\":").is_err();
+            assert_eq!(refused, keeps_one, "{}", detector.id());
+        }
+    }
+
+    proptest! {
+        // Each case opens some thirty windows, half a megabyte each.
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn a_restored_detector_goes_on_as_if_nothing_had_happened(
+            flows in prop::collection::vec(any_flow(), 0..600),
+        ) {
+            let (before, after): (Vec<_>, Vec<_>) =
+                flows.into_iter().partition(|flow| flow.end < Timestamp::from_seconds(120));
+            for (mut kept, mut restarted) in eager().into_iter().zip(eager()) {
+                testing::run(&mut *kept, &before);
+                restarted.restore(&kept.save()).unwrap();
+                prop_assert!(restarted.save() == kept.save(), "{}", kept.id());
+                let expected = testing::run(&mut *kept, &after);
+                prop_assert_eq!(testing::run(&mut *restarted, &after), expected);
+            }
+        }
+
+        #[test]
+        fn no_detector_depends_on_the_order_of_flows(
+            flows in prop::collection::vec(any_flow(), 0..600),
+            seed in any::<u64>(),
+        ) {
+            let mut shuffled: Vec<_> = flows.iter().cloned().enumerate().collect();
+            shuffled.sort_by_key(|(place, _)| mix(seed ^ *place as u64));
+            let shuffled: Vec<_> = shuffled.into_iter().map(|(_, flow)| flow).collect();
+            let findings = findings_of(&flows);
+            prop_assert_eq!(&findings, &findings_of(&shuffled));
+            for finding in findings {
+                prop_assert_eq!(finding.subject.subject_type(), finding.kind.subject_type());
+                prop_assert_eq!(finding.window.seconds, finding.kind.window_seconds());
+                prop_assert!(finding.probability > 0.0 && finding.probability <= 1.0);
+                prop_assert!((0.0..=1.0).contains(&finding.strength));
+                prop_assert!(finding.related.len() <= Finding::MAX_RELATED);
+                prop_assert!(!finding.features.is_empty() && !finding.reason.ends_with('.'));
+            }
+        }
+    }
+
+    #[test]
+    fn every_detector_is_built_under_its_key() {
+        let detectors = build(&Settings::default(), &Context::default()).unwrap();
+        let built: Vec<_> = detectors.iter().map(|detector| detector.id()).collect();
+        let listed: Vec<_> = DETECTORS.iter().map(|entry| entry.id).collect();
+        assert_eq!(built, listed, "all are on by default");
+    }
+
+    #[test]
+    fn a_detector_that_is_off_is_not_built() {
+        let mut settings = Settings::default();
+        settings.iqr.enabled = false;
+        let detectors = build(&settings, &Context::default()).unwrap();
+        assert!(detectors.iter().all(|detector| detector.id() != "iqr"));
+    }
+
+    #[test]
+    fn an_unknown_detector_is_refused_with_the_list_of_known_ones() {
+        let error = serde_yaml_ng::from_str::<Settings>("iqt: {}").unwrap_err().to_string();
+        for entry in DETECTORS {
+            assert!(error.contains(entry.id), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_bad_value_is_named_by_its_full_key() {
+        let settings: Settings = serde_yaml_ng::from_str("iqr: { factor: -1 }").unwrap();
+        let error = check(&settings).unwrap_err().to_string();
+        assert_eq!(error, "setting `detectors.iqr.factor` must be positive, got -1");
+    }
+
+    #[test]
+    fn settings_survive_yaml() {
+        let text = serde_yaml_ng::to_string(&Settings::default()).unwrap();
+        assert_eq!(serde_yaml_ng::from_str::<Settings>(&text).unwrap(), Settings::default());
+    }
+}

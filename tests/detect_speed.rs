@@ -1,0 +1,165 @@
+//! How fast the detectors are. Prints figures; ignored by default because a busy machine is slow:
+//! `cargo test --release --test detect_speed -- --ignored --nocapture --test-threads=1`.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use flowsentry::detect::{self, Blacklist, Context, Detector, Settings};
+use flowsentry::features::{ClosedWindow, WindowLimits, Windows, mix};
+use flowsentry::model::{Flow, WindowSpan};
+use flowsentry::testkit::flow;
+
+const LIMITS: WindowLimits = WindowLimits {
+    pane_seconds: 10,
+    window_seconds: 60,
+    lateness_seconds: 60,
+    max_subjects: 200_000,
+};
+
+fn detectors(context: &Context) -> Vec<Box<dyn Detector>> {
+    detect::build(&Settings::default(), context).unwrap()
+}
+
+fn address(n: u64) -> IpAddr {
+    Ipv4Addr::from_bits(mix(n) as u32).into()
+}
+
+fn report(what: &str, taken: Duration, each: u32, limit: Duration) {
+    #[expect(clippy::print_stdout, reason = "the figures are what this is for")]
+    {
+        println!("{what}: {taken:?} in all, {:?} each", taken / each);
+    }
+    assert!(taken < limit, "{what} took {taken:?}");
+}
+
+fn closed(flows: &[Flow]) -> Vec<ClosedWindow> {
+    let mut windows = Windows::new(LIMITS);
+    for flow in flows {
+        windows.add(0, flow);
+    }
+    windows.finish();
+    std::iter::from_fn(|| windows.next_closed()).collect()
+}
+
+fn targets(probes: u16) -> impl Iterator<Item = (u64, u16)> {
+    (0..120_000).flat_map(move |n| (1..=probes).map(move |port| (n, port)))
+}
+
+/// Six minutes, each with 120,000 other sources that make `probes` probes.
+fn flood(what: &str, probes: u16, source: impl Fn(u64) -> IpAddr) {
+    let mut detectors = detectors(&Context::default());
+    let mut findings = Vec::new();
+    for minute in 0..6u64 {
+        let probe = |n: u64, port: u16| {
+            let flow = flow().from_ip(source(minute << 32 | n)).to_port(port);
+            flow.syn().at(minute as i64 * 60).build()
+        };
+        let flows: Vec<_> = targets(probes).map(|(n, port)| probe(n, port)).collect();
+        for window in closed(&flows) {
+            let ClosedWindow::Hosts(window) = window else { continue };
+            let mut each = Vec::new();
+            let started = Instant::now();
+            for detector in &mut detectors {
+                let began = Instant::now();
+                detector.close_hosts(&window, &mut findings);
+                each.push((began.elapsed(), detector.id()));
+            }
+            let taken = started.elapsed();
+            let what = format!("{what}, minute {minute}, {:?}", each.iter().max());
+            report(&what, taken, 1, Duration::from_millis(500));
+        }
+    }
+    assert!(findings.is_empty(), "{:?}", findings.first());
+}
+
+#[test]
+#[ignore = "measures"]
+fn closing_a_flooded_window() {
+    flood("120,000 one-probe sources", 1, address);
+    flood("120,000 two-probe sources", 2, address);
+    let inside = |n: u64| Ipv4Addr::from_bits(10 << 24 | mix(n) as u32 >> 8).into();
+    flood("120,000 one-probe inside sources", 1, inside);
+}
+
+#[test]
+#[ignore = "measures"]
+fn closing_many_pairs() {
+    let mut detectors = detectors(&Context::default());
+    let mut findings = Vec::new();
+    for second in 0..5u64 {
+        let transfer = |n: u64| {
+            let size = 1e6 / (1.0 + (mix(n ^ second << 40) % 100_000) as f64);
+            let port = 1 + (mix(n) % 3) as u16;
+            flow().from_ip(address(n % 10_000)).to_ip(address(n)).to_port(port).bytes(size as u64)
+        };
+        let flows: Vec<_> =
+            (0..60_000).map(|n| transfer(n % 30_000).at(second as i64 * 10).build()).collect();
+        for window in closed(&flows) {
+            let ClosedWindow::Pairs(window) = window else { continue };
+            let started = Instant::now();
+            for detector in &mut detectors {
+                detector.close_pairs(&window, &mut findings);
+            }
+            let what = format!("{} pairs", window.pairs.len());
+            report(&what, started.elapsed(), 1, Duration::from_millis(50));
+        }
+    }
+}
+
+#[test]
+#[ignore = "measures"]
+fn loading_and_searching_a_million_addresses() {
+    let mut text = String::new();
+    for n in 0..1_000_000 {
+        let _ = writeln!(text, "{}", address(n));
+    }
+    let started = Instant::now();
+    let list = Blacklist::parse(text.as_bytes());
+    report("loading 1,000,000 addresses", started.elapsed(), 1_000_000, Duration::from_secs(2));
+    let asked: Vec<_> = (500_000..1_500_000).map(address).collect();
+    let started = Instant::now();
+    let found = asked.iter().filter(|&&ip| list.contains(ip)).count();
+    report(
+        "1,000,000 look-ups, half of them hits",
+        started.elapsed(),
+        1_000_000,
+        Duration::from_secs(1),
+    );
+    assert!(found >= 499_000, "{found}");
+    let context = Context::default();
+    context.blacklist.set(Arc::new(list));
+    observe("with a list of 1,000,000", &context);
+}
+
+fn observe(what: &str, context: &Context) {
+    let mut detectors = detectors(context);
+    let ordinary = |n: u64| {
+        flow().from_ip(address(2_000_000 + n % 5_000)).to_ip(address(3_000_000 + n)).build()
+    };
+    let flows: Vec<_> = (0..200_000).map(ordinary).collect();
+    let span = WindowSpan { start: flows[0].end, seconds: 60, truncated: false };
+    let started = Instant::now();
+    for flow in &flows {
+        for detector in &mut detectors {
+            detector.observe(black_box(flow), span);
+        }
+    }
+    let what = format!("200,000 flows through all per-flow checks, {what}");
+    report(&what, started.elapsed(), 200_000, Duration::from_millis(200));
+}
+
+#[test]
+#[ignore = "measures"]
+fn checking_single_flows() {
+    observe("without a list", &Context::default());
+    let context = Context::default();
+    let prefixes: String =
+        (0..20_000).map(|n| format!("{}/{}\n", address(n), 17 + n % 16)).collect();
+    context.blacklist.set(Arc::new(Blacklist::parse(prefixes.as_bytes())));
+    observe("with 20,000 prefixes of 16 lengths", &context);
+}
