@@ -1,9 +1,12 @@
 //! flowsentry finds, explains and reports abnormal network flows beside Elasticsearch and
 //! OpenSearch. `ARCHITECTURE.md` shows the paths of the data and the module table.
 
+pub mod alerts;
 pub mod detect;
 pub mod features;
 pub mod formats;
+pub mod fuse;
 pub mod model;
+pub mod scorer;
 #[doc(hidden)]
 pub mod testkit;

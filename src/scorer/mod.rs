@@ -1,0 +1,268 @@
+//! Flows in; window summaries, anomalies and alerts out: the whole judgement as one pure object.
+//!
+//! `Scorer::add` → clock repair → windows → (closed windows) → detectors → fuse → alerts. No clock,
+//! no I/O, no threads: the same flows in the same order give the same output, in stream, batch and
+//! tests.
+
+mod settings;
+mod summary;
+
+use crate::alerts::{self, Alerts};
+use crate::detect::Detector;
+use crate::features::{ClosedWindow, HostsWindow, Placement, Windows, repair_clock};
+use crate::fuse::fuse;
+use crate::model::{Alert, Anomaly, Finding, Flow, Timestamp, WindowSpan, WindowSummary};
+
+pub use settings::Settings;
+
+/// Something to write down.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Numbers of a subject over a closed window.
+    Window(WindowSummary),
+    /// A new fact.
+    Anomaly(Anomaly),
+    /// An alert as it is now; a later one with the same id replaces it.
+    Alert(Alert),
+}
+
+/// What a scorer has seen, for summaries and metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Flows taken, late ones included.
+    pub flows: u64,
+    /// Flows that came after their window was closed.
+    pub late: u64,
+    /// Flows whose event time was replaced by the receive time.
+    pub clock_skew: u64,
+    /// Flows without a sampling rate (taken as 1).
+    pub unknown_sampling: u64,
+    /// Long windows closed.
+    pub windows: u64,
+    /// Source subjects over all closed long windows.
+    pub sources: u64,
+    /// Destination subjects over all closed long windows.
+    pub destinations: u64,
+    /// Pair subjects over all closed short windows.
+    pub pairs: u64,
+    /// Additions that found no room under the cap on subjects.
+    pub overflow: u64,
+    /// Anomalies found.
+    pub anomalies: u64,
+    /// Alerts opened.
+    pub alerts: u64,
+}
+
+/// Judges flows.
+pub struct Scorer {
+    settings: Settings,
+    windows: Windows,
+    detectors: Vec<Box<dyn Detector>>,
+    alerts: Alerts,
+    counters: Counters,
+    earliest: Option<Timestamp>,
+    latest: Option<Timestamp>,
+}
+
+impl Scorer {
+    /// Returns a scorer that has seen nothing. The settings must have been checked.
+    pub fn new(
+        settings: Settings,
+        alerts: alerts::Settings,
+        detectors: Vec<Box<dyn Detector>>,
+    ) -> Self {
+        Self {
+            windows: Windows::new(settings.window_limits()),
+            settings,
+            detectors,
+            alerts: Alerts::new(alerts),
+            counters: Counters::default(),
+            earliest: None,
+            latest: None,
+        }
+    }
+
+    /// Takes a flow of a source partition and appends what follows from it. Returns whether it was
+    /// counted or came late; late flows still pass the checks of single flows.
+    pub fn add(&mut self, partition: u32, mut flow: Flow, output: &mut Vec<Output>) -> Placement {
+        self.counters.flows += 1;
+        self.counters.unknown_sampling += u64::from(flow.sampling_rate.is_none());
+        if repair_clock(&mut flow, self.settings.clock_limits()) {
+            self.counters.clock_skew += 1;
+        }
+        let placement = self.windows.add(partition, &flow);
+        let start = match placement {
+            Placement::Counted(start) => {
+                self.earliest = Some(self.earliest.map_or(flow.end, |time| time.min(flow.end)));
+                self.latest = Some(self.latest.map_or(flow.end, |time| time.max(flow.end)));
+                start
+            }
+            Placement::Late => {
+                let open = self.windows.watermark().unwrap_or(flow.end);
+                open.floor(self.settings.host_seconds)
+            }
+        };
+        let window = WindowSpan { start, seconds: self.settings.host_seconds, truncated: false };
+        for detector in &mut self.detectors {
+            detector.observe(&flow, window);
+        }
+        self.close(output);
+        placement
+    }
+
+    /// Ends the input: closes every window that is still open and appends what follows.
+    pub fn finish(&mut self, output: &mut Vec<Output>) {
+        self.windows.finish();
+        self.close(output);
+    }
+
+    fn close(&mut self, output: &mut Vec<Output>) {
+        while let Some(closed) = self.windows.next_closed() {
+            let mut findings = Vec::new();
+            let span = match &closed {
+                ClosedWindow::Pairs(window) => {
+                    self.counters.pairs += window.pairs.len() as u64;
+                    self.detectors.iter_mut().for_each(|d| d.close_pairs(window, &mut findings));
+                    window.span
+                }
+                ClosedWindow::Hosts(window) => {
+                    self.count(window);
+                    let summaries = summary::summaries(window, self.settings.keep_hosts);
+                    output.extend(summaries.into_iter().map(Output::Window));
+                    self.detectors.iter_mut().for_each(|d| d.close_hosts(window, &mut findings));
+                    window.span
+                }
+            };
+            self.judge(span, findings, output);
+        }
+    }
+
+    fn count(&mut self, window: &HostsWindow) {
+        self.counters.windows += 1;
+        self.counters.sources += window.sources.len() as u64;
+        self.counters.destinations += window.destinations.len() as u64;
+    }
+
+    fn judge(&mut self, span: WindowSpan, findings: Vec<Finding>, output: &mut Vec<Output>) {
+        let mut changed = Vec::new();
+        for anomaly in fuse(span, findings) {
+            self.counters.anomalies += 1;
+            self.alerts.fold(&anomaly, &mut changed);
+            output.push(Output::Anomaly(anomaly));
+        }
+        self.alerts.close_quiet(span.end(), &mut changed);
+        output.extend(changed.into_iter().map(Output::Alert));
+    }
+
+    /// How far, in seconds, an event time may lie ahead of the receive time.
+    pub fn clock_ahead_seconds(&self) -> u32 {
+        self.settings.clock_ahead_seconds
+    }
+
+    /// What was seen so far.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            late: self.windows.late(),
+            overflow: self.windows.overflow(),
+            alerts: self.alerts.opened(),
+            ..self.counters
+        }
+    }
+
+    /// Earliest and latest event time counted; `None` before the first flow.
+    pub fn extent(&self) -> Option<(Timestamp, Timestamp)> {
+        self.earliest.zip(self.latest)
+    }
+
+    /// Event time up to which every partition is complete.
+    pub fn watermark(&self) -> Option<Timestamp> {
+        self.windows.watermark()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Kind, Subject};
+    use crate::testkit::flow;
+
+    /// Finds every source that sends more than 1,000 bytes in a window.
+    struct Heavy;
+
+    impl Detector for Heavy {
+        fn id(&self) -> &'static str {
+            "heavy"
+        }
+
+        fn close_hosts(&mut self, window: &HostsWindow, findings: &mut Vec<Finding>) {
+            for host in window.sources.iter().filter(|host| host.counters.bytes > 1_000) {
+                findings.push(Finding {
+                    detector: self.id(),
+                    kind: Kind::Blacklist,
+                    subject: host.subject(),
+                    window: window.span,
+                    probability: 0.001,
+                    strength: 0.5,
+                    features: vec![],
+                    reason: format!("sent {} bytes", host.counters.bytes),
+                    related: vec![],
+                });
+            }
+        }
+    }
+
+    fn scorer() -> Scorer {
+        Scorer::new(Settings::default(), alerts::Settings::default(), vec![Box::new(Heavy)])
+    }
+
+    #[test]
+    fn a_finding_becomes_an_anomaly_and_an_alert_once_its_window_is_over() {
+        let mut scorer = scorer();
+        let mut output = Vec::new();
+        scorer.add(0, flow().at(0).bytes(5_000).build(), &mut output);
+        assert!(output.is_empty(), "the window is open");
+        scorer.add(0, flow().at(200).build(), &mut output);
+        let anomalies: Vec<_> =
+            output.iter().filter(|output| matches!(output, Output::Anomaly(_))).collect();
+        let alerts: Vec<_> =
+            output.iter().filter(|output| matches!(output, Output::Alert(_))).collect();
+        assert_eq!((anomalies.len(), alerts.len()), (1, 1));
+        let Output::Anomaly(anomaly) = anomalies[0] else { unreachable!() };
+        assert_eq!(anomaly.subject, Subject::Source("10.0.0.1".parse().unwrap()));
+        assert_eq!(anomaly.sentence, "10.0.0.1 sent 5000 bytes.");
+    }
+
+    #[test]
+    fn network_exporters_and_the_busiest_hosts_are_summarised() {
+        let mut scorer = scorer();
+        let mut output = Vec::new();
+        for n in 0..50 {
+            let from = format!("10.0.1.{n}");
+            scorer.add(0, flow().from(&from).bytes(n).export("192.0.2.1", 1).build(), &mut output);
+        }
+        scorer.finish(&mut output);
+        let summaries: Vec<_> = output
+            .iter()
+            .filter_map(|output| match output {
+                Output::Window(summary) => Some(summary.subject),
+                _ => None,
+            })
+            .collect();
+        let sources = summaries.iter().filter(|subject| matches!(subject, Subject::Source(_)));
+        assert_eq!(sources.count(), Settings::default().keep_hosts);
+        assert!(summaries.contains(&Subject::Network));
+        assert!(summaries.contains(&Subject::Exporter("192.0.2.1".parse().unwrap())));
+        assert!(summaries.contains(&Subject::Source("10.0.1.49".parse().unwrap())), "the busiest");
+    }
+
+    #[test]
+    fn a_wrong_exporter_clock_is_counted_and_hurts_nobody() {
+        let mut scorer = scorer();
+        let mut output = Vec::new();
+        scorer.add(0, flow().at(1_000).received(1_000).build(), &mut output);
+        scorer.add(0, flow().at(5_000_000).received(1_001).build(), &mut output);
+        scorer.add(0, flow().at(1_002).received(1_002).build(), &mut output);
+        let counters = scorer.counters();
+        assert_eq!((counters.clock_skew, counters.late), (1, 0));
+    }
+}
