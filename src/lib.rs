@@ -8,5 +8,6 @@ pub mod formats;
 pub mod fuse;
 pub mod model;
 pub mod scorer;
+pub mod simulate;
 #[doc(hidden)]
 pub mod testkit;
