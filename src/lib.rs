@@ -9,5 +9,6 @@ pub mod fuse;
 pub mod model;
 pub mod scorer;
 pub mod simulate;
+pub mod stores;
 #[doc(hidden)]
 pub mod testkit;
