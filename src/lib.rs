@@ -7,8 +7,11 @@ pub mod features;
 pub mod formats;
 pub mod fuse;
 pub mod model;
+pub mod pipeline;
 pub mod scorer;
 pub mod simulate;
+pub mod sinks;
+pub mod sources;
 pub mod stores;
 #[doc(hidden)]
 pub mod testkit;

@@ -1,0 +1,182 @@
+//! Files and standard input.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::formats::{self, Decoder, Format, MAX_RECORD_BYTES, Reject, RejectReason};
+
+use super::decompress::{ByteCounter, decompressed};
+use super::lines::{Line, Lines};
+use super::{Batch, Located, Place, Rejected, SourceError};
+
+/// So many first bytes decide on the format; a Zeek header takes half a kilobyte.
+const HEAD_BYTES: usize = 64 * 1024;
+/// Most flows of a batch: about one megabyte, a few milliseconds of decoding.
+const BATCH_FLOWS: usize = 4_096;
+/// Most rejected records of a batch, so that a file of garbage stays bounded too.
+const BATCH_REJECTED: usize = 64;
+
+/// How a source is opened.
+#[derive(Clone, Default)]
+pub struct Opening {
+    /// The format; told from the content when absent.
+    pub format: Option<&'static dyn Format>,
+    /// Counts the bytes read.
+    pub counter: ByteCounter,
+}
+
+/// A file or standard input, read once from front to back.
+pub struct FileSource {
+    name: Arc<str>,
+    lines: Lines<Box<dyn Read + Send>>,
+    decoder: Box<dyn Decoder>,
+    format: &'static str,
+    place: Place,
+}
+
+impl FileSource {
+    /// Opens a file; `-` is standard input.
+    ///
+    /// # Errors
+    /// When it cannot be opened, is empty, or is of no known format.
+    pub fn open(path: &Path, opening: &Opening) -> Result<Self, SourceError> {
+        let name: Arc<str> = path.to_string_lossy().into();
+        let failed = |error| SourceError::Open { path: path.to_owned(), error };
+        let source: Box<dyn Read + Send> = if path == Path::new("-") {
+            Box::new(io::stdin())
+        } else {
+            let file = File::open(path).map_err(failed)?;
+            if file.metadata().map_err(failed)?.is_dir() {
+                return Err(failed(io::Error::other("it is a directory")));
+            }
+            Box::new(file)
+        };
+        Self::from_reader(name, source, opening)
+    }
+
+    /// Reads from any reader under a name of its own.
+    ///
+    /// # Errors
+    /// As [`FileSource::open`].
+    pub fn from_reader(
+        name: Arc<str>,
+        reader: Box<dyn Read + Send>,
+        opening: &Opening,
+    ) -> Result<Self, SourceError> {
+        let failed = |error| SourceError::Read { name: Arc::clone(&name), line: 0, error };
+        let plain = decompressed(reader, opening.counter.clone()).map_err(failed)?;
+        let mut lines = Lines::new(plain, MAX_RECORD_BYTES);
+        let head = lines.peek(HEAD_BYTES).map_err(failed)?;
+        if head.is_empty() {
+            return Err(SourceError::Empty { name });
+        }
+        let Some(format) = opening.format.or_else(|| formats::detect(head)) else {
+            let known: Vec<_> = formats::FORMATS.iter().map(|format| format.name()).collect();
+            return Err(SourceError::UnknownFormat { name, known: known.join(", ") });
+        };
+        let place = Place { offset: 0, line: 0 };
+        Ok(Self { name, lines, decoder: format.decoder(), format: format.name(), place })
+    }
+
+    /// The name: the path as given.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The name of the format.
+    pub fn format(&self) -> &'static str {
+        self.format
+    }
+
+    /// Returns the next records, `None` at the end. With `growing`, the end is only for now, and a
+    /// last line without an end waits for the rest.
+    ///
+    /// # Errors
+    /// When reading fails (also: a compressed file that is cut).
+    pub fn next_batch(&mut self, growing: bool) -> Result<Option<Batch>, SourceError> {
+        let mut batch = Batch {
+            source: Arc::clone(&self.name),
+            flows: Vec::with_capacity(BATCH_FLOWS),
+            rejected: Vec::new(),
+            records: 0,
+        };
+        while batch.flows.len() < BATCH_FLOWS && batch.rejected.len() < BATCH_REJECTED {
+            let next = self.lines.next(growing).map_err(|error| SourceError::Read {
+                name: Arc::clone(&self.name),
+                line: self.place.line,
+                error,
+            })?;
+            let Some((line, taken)) = next else { break };
+            let place = Place { line: self.place.line + 1, ..self.place };
+            self.place = Place { offset: self.place.offset + taken, line: place.line };
+            batch.records += 1;
+            let (record, decoded) = match line {
+                Line::Whole(record) => (record, self.decoder.decode(record)),
+                Line::TooLong(beginning, length) => {
+                    let detail = format!("{length} bytes, at most {MAX_RECORD_BYTES} are read");
+                    (beginning, Err(Reject::new(RejectReason::TooLong, detail)))
+                }
+            };
+            match decoded {
+                Ok(Some(flow)) => batch.flows.push(Located { flow, place }),
+                Ok(None) => {}
+                Err(reject) => {
+                    let record = record[..record.len().min(Rejected::KEPT_BYTES)].to_vec();
+                    batch.rejected.push(Rejected { place, reject, record });
+                }
+            }
+        }
+        Ok((batch.records > 0).then_some(batch))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROW: &str =
+        "2017-01-27 16:24:42,tcp,closed,10.2.1.39,60707,74.201.65.31,443,21687,8999\n";
+
+    fn source(text: String) -> FileSource {
+        let reader = Box::new(io::Cursor::new(text.into_bytes()));
+        FileSource::from_reader("made".into(), reader, &Opening::default()).expect("a table")
+    }
+
+    #[test]
+    fn a_bad_line_is_kept_with_its_place_and_its_neighbours_are_not_lost() {
+        let mut source = source(format!("{ROW}not,a,flow\n{ROW}"));
+        let batch = source.next_batch(false).unwrap().unwrap();
+        assert_eq!(batch.flows.len(), 2);
+        let rejected = &batch.rejected[0];
+        assert_eq!(rejected.place, Place { offset: ROW.len() as u64, line: 2 });
+        assert_eq!(rejected.record, b"not,a,flow");
+        assert!(source.next_batch(false).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_line_of_ten_megabytes_is_one_rejected_record() {
+        let mut source = source(format!("{ROW}{}\n{ROW}", "x".repeat(10_000_000)));
+        let batch = source.next_batch(false).unwrap().unwrap();
+        assert_eq!(batch.flows.len(), 2);
+        assert_eq!(batch.rejected[0].reject.reason, RejectReason::TooLong);
+        assert_eq!(batch.rejected[0].record.len(), Rejected::KEPT_BYTES);
+    }
+
+    #[test]
+    fn missing_empty_unknown_and_directory_say_what_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |name: &str| {
+            let error = FileSource::open(&folder.path().join(name), &Opening::default()).err();
+            let error = error.expect("no source");
+            error.to_string().replace(&folder.path().display().to_string(), "DIR")
+        };
+        std::fs::write(folder.path().join("empty"), "").unwrap();
+        std::fs::write(folder.path().join("poem"), "roses are red\n").unwrap();
+        assert_eq!(open("missing"), "cannot open `DIR/missing`");
+        assert_eq!(open("empty"), "`DIR/empty` is empty");
+        assert!(open("poem").starts_with("`DIR/poem` is of no known format (known formats are "));
+        assert_eq!(open(""), "cannot open `DIR/`");
+    }
+}

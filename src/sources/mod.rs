@@ -1,0 +1,105 @@
+//! Where flow records come from: batches of decoded flows with their place in the input.
+//!
+//! [`FileSource`] opens a file or standard input, decompresses it by its first bytes, names the
+//! format from its content and decodes record by record. What cannot be decoded becomes a
+//! [`Rejected`] record; it never stops its neighbours.
+
+mod decompress;
+mod file;
+mod lines;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::model::Flow;
+
+pub use crate::formats::{Reject, RejectReason};
+pub use decompress::ByteCounter;
+pub use file::{FileSource, Opening};
+
+/// A flow and its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Located {
+    /// The flow.
+    pub flow: Flow,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// Where a record stands in its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Byte offset of its first byte in the decompressed source.
+    pub offset: u64,
+    /// Line number, from 1.
+    pub line: u64,
+}
+
+/// A record that could not be used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rejected {
+    /// Where it stands.
+    pub place: Place,
+    /// Why.
+    pub reject: Reject,
+    /// Its bytes, at most [`Rejected::KEPT_BYTES`] of them.
+    pub record: Vec<u8>,
+}
+
+impl Rejected {
+    /// How many bytes of a rejected record are kept.
+    pub const KEPT_BYTES: usize = 64 * 1024;
+}
+
+/// Consecutive records of one source.
+#[derive(Debug)]
+pub struct Batch {
+    /// The name of the source.
+    pub source: Arc<str>,
+    /// Decoded flows in the order of the source.
+    pub flows: Vec<Located>,
+    /// Records that could not be decoded.
+    pub rejected: Vec<Rejected>,
+    /// Records read, headers and comments included.
+    pub records: u64,
+}
+
+/// A whole source that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The file cannot be opened.
+    #[error("cannot open `{}`", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// Reading failed in the middle.
+    #[error("cannot read on in `{name}` after line {line}")]
+    Read {
+        /// The source.
+        name: Arc<str>,
+        /// The last line that was read.
+        line: u64,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// There is nothing in it.
+    #[error("`{name}` is empty")]
+    Empty {
+        /// The source.
+        name: Arc<str>,
+    },
+    /// No format knows the content.
+    #[error("`{name}` is of no known format (known formats are {known})")]
+    UnknownFormat {
+        /// The source.
+        name: Arc<str>,
+        /// The names of all formats.
+        known: String,
+    },
+}
