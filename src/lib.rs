@@ -2,12 +2,15 @@
 //! OpenSearch. `ARCHITECTURE.md` shows the paths of the data and the module table.
 
 pub mod alerts;
+pub mod charts;
 pub mod detect;
 pub mod features;
 pub mod formats;
 pub mod fuse;
 pub mod model;
+pub mod notify;
 pub mod pipeline;
+pub mod reports;
 pub mod scorer;
 pub mod simulate;
 pub mod sinks;
