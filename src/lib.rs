@@ -7,6 +7,7 @@ pub mod detect;
 pub mod features;
 pub mod formats;
 pub mod fuse;
+pub mod jobs;
 pub mod model;
 pub mod notify;
 pub mod pipeline;
