@@ -2,7 +2,10 @@
 //! OpenSearch. `ARCHITECTURE.md` shows the paths of the data and the module table.
 
 pub mod alerts;
+pub mod app;
 pub mod charts;
+pub mod cli;
+pub mod config;
 pub mod detect;
 pub mod features;
 pub mod formats;

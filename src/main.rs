@@ -1,3 +1,10 @@
-//! The `flowsentry` program.
+//! The `flowsentry` program: parses the command line, calls the library, returns its exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use flowsentry::{app, cli::Cli};
+
+fn main() -> ExitCode {
+    app::main(Cli::parse())
+}

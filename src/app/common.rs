@@ -1,0 +1,171 @@
+//! What several commands need.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use chrono::Utc;
+
+use crate::config::Config;
+use crate::detect::{self, Blacklist};
+use crate::model::Timestamp;
+use crate::pipeline::Summary;
+use crate::scorer::Scorer;
+use crate::stores::{EmbeddedConfig, EmbeddedStore, Store};
+
+/// The present.
+pub(super) fn now() -> Timestamp {
+    Timestamp::from_utc(Utc::now())
+}
+
+/// Prints one line to standard output.
+pub(super) fn print_line(line: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")
+}
+
+/// Opens the embedded store of the settings.
+pub(super) fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let path = config.store_path();
+    let store = EmbeddedStore::open(EmbeddedConfig::at(&path))
+        .with_context(|| format!("opening the store in `{}`", path.display()))?;
+    Ok(Arc::new(store))
+}
+
+/// Reads lists of addresses into one.
+pub(super) fn read_blacklists(paths: &[PathBuf]) -> anyhow::Result<Blacklist> {
+    let mut bytes = Vec::new();
+    for path in paths {
+        let read = std::fs::read(path)
+            .with_context(|| format!("reading the blacklist `{}`", path.display()))?;
+        bytes.extend_from_slice(&read);
+        bytes.push(b'\n');
+    }
+    Ok(Blacklist::parse(&bytes))
+}
+
+/// Makes scorers of the settings with a shared list of addresses.
+pub(super) struct ScorerFactory<'a> {
+    pub(super) config: &'a Config,
+    pub(super) context: detect::Context,
+}
+
+impl ScorerFactory<'_> {
+    /// Returns a scorer that has seen nothing.
+    pub(super) fn make(&self) -> Scorer {
+        let detectors = detect::build(&self.config.detectors, &self.context)
+            .expect("the settings were checked when they were read");
+        Scorer::new(self.config.windows.clone(), self.config.alerts.clone(), detectors)
+    }
+}
+
+/// Returns the numbers of a run as label and value, for the report.
+pub(super) fn summary_facts(summary: &Summary) -> Vec<(String, String)> {
+    let counters = &summary.counters;
+    [
+        ("Records read", summary.records),
+        ("Records rejected", summary.rejected_total()),
+        ("Flows scored", counters.flows),
+        ("Flows late", counters.late),
+        ("Wrong exporter clocks", counters.clock_skew),
+        ("Unknown sampling rate", counters.unknown_sampling),
+        ("Windows", counters.windows),
+        ("Anomalies", counters.anomalies),
+    ]
+    .map(|(label, number)| (label.to_owned(), grouped(number)))
+    .to_vec()
+}
+
+/// Returns the numbers of a run in words, for standard error.
+pub(super) fn summary_text(summary: &Summary, seconds: f64) -> String {
+    let counters = &summary.counters;
+    let mut text = String::new();
+    let rate = counters.flows as f64 / seconds.max(1e-9);
+    let _ = writeln!(
+        text,
+        "Scored {} flows of {} records in {seconds:.1} s ({} flows/s).",
+        grouped(counters.flows),
+        grouped(summary.records),
+        grouped(rate as u64),
+    );
+    if let Some((first, last)) = summary.extent {
+        let sorted = if summary.sorted { ", sorted by time first" } else { "" };
+        let _ = writeln!(text, "  time       {first} to {last}{sorted}",);
+        let _ = writeln!(
+            text,
+            "  windows    {} of hosts with {} sources and {} destinations; {} pairs",
+            grouped(counters.windows),
+            grouped(counters.sources),
+            grouped(counters.destinations),
+            grouped(counters.pairs),
+        );
+    }
+    let _ = writeln!(
+        text,
+        "  found      {} anomalies, {} alerts",
+        grouped(counters.anomalies),
+        grouped(counters.alerts)
+    );
+    if summary.rejected_total() > 0 {
+        let reasons: Vec<_> =
+            summary.rejected.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        let _ = writeln!(
+            text,
+            "  rejected   {} records: {}",
+            grouped(summary.rejected_total()),
+            reasons.join(", ")
+        );
+        for sample in &summary.rejected_samples {
+            let _ = writeln!(text, "             {}", printable(sample));
+        }
+    }
+    let notes = [
+        (counters.late, "flows came late and only passed the checks of single flows"),
+        (counters.clock_skew, "flows had a wrong clock; their receive time was taken"),
+        (counters.unknown_sampling, "flows do not say their sampling rate; 1 was taken"),
+        (counters.overflow, "additions found no room under `windows.max_subjects`"),
+    ];
+    for (count, note) in notes.iter().filter(|(count, _)| *count > 0) {
+        let _ = writeln!(text, "  note       {} {note}", grouped(*count));
+    }
+    for problem in &summary.problems {
+        let _ = writeln!(text, "  problem    {}", printable(problem));
+    }
+    text
+}
+
+/// Replaces what would steer a terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// A number with thousands separators.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// Creates a folder with its parents.
+pub(super) fn make_folder(path: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(path)
+        .with_context(|| format!("creating the folder `{}`", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

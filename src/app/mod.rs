@@ -1,0 +1,78 @@
+//! Wiring: from the command line to the modules and back to an exit code.
+
+mod common;
+mod demo;
+mod export;
+mod health;
+mod logging;
+mod progress;
+mod report;
+mod run;
+mod score;
+mod simulate;
+
+use std::io::{self, ErrorKind};
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command, ExportWhat, TestWhat};
+use crate::config::Config;
+
+/// What a command ends with when nothing failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Done.
+    Done,
+    /// Done, and the answer is this exit code (`health`).
+    Code(u8),
+}
+
+/// Does what the command line asks for and returns the exit code: 0 when done, 1 when it failed;
+/// `health` answers with 0, 1 or 2.
+pub fn main(cli: Cli) -> ExitCode {
+    match run_command(&cli) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Code(code)) => ExitCode::from(code),
+        // Whoever reads our output (`head`) has had enough: no reason to complain.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Exiting: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_command(cli: &Cli) -> anyhow::Result<Outcome> {
+    if let Command::Demo(args) = &cli.command {
+        return demo::demo(args);
+    }
+    if let Command::Export(args) = &cli.command {
+        return match args.what {
+            ExportWhat::Config => export::reference_settings(),
+        };
+    }
+    if let Command::Simulate(args) = &cli.command {
+        return simulate::simulate(args);
+    }
+    let config =
+        Config::load(cli.config.as_deref(), &cli.overrides, &|name| std::env::var(name).ok())?;
+    match &cli.command {
+        Command::Score(args) => score::score(&config, args),
+        Command::Run(args) => run::run(&config, args),
+        Command::Health(args) => health::health(&config, args),
+        Command::Report(args) => report::report(&config, args),
+        Command::Test(args) => match args.what {
+            TestWhat::Config => {
+                common::print_line("Config OK")?;
+                Ok(Outcome::Done)
+            }
+        },
+        Command::Demo(_) | Command::Export(_) | Command::Simulate(_) => Ok(Outcome::Done),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>();
+        io.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    })
+}

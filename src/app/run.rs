@@ -1,0 +1,342 @@
+//! `run`: the worker.
+//!
+//! One blocking task scores; beside it jobs run by the clock: health checks, reports, retention, and
+//! the reload of changed blacklists. A signal stops the input, everything is awaited, nothing is
+//! left half written.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, bail};
+use chrono_tz::Tz;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
+
+use crate::cli::RunArgs;
+use crate::config::{Config, KeepDays};
+use crate::detect::{self, SharedList};
+use crate::jobs::Schedule;
+use crate::model::Timestamp;
+use crate::pipeline::{
+    DeadLetters, Finite, Input, Progress, Stop, Stream, Summary, score_files, score_stream,
+};
+use crate::sinks::StoreSink;
+use crate::stores::{Family, Store};
+
+use super::common::{self, ScorerFactory, now, open_store, read_blacklists};
+use super::{Outcome, health, logging, report};
+
+/// How often the blacklist files are looked at for a change.
+const RELOAD_PAUSE: Duration = Duration::from_secs(5);
+/// How often retention is applied.
+const RETENTION_PAUSE: Duration = Duration::from_secs(3600);
+/// Progress is logged about every so many flows.
+const LOG_FLOWS: u64 = 1_000_000;
+
+/// Runs until the input ends (`--once`) or a signal comes.
+pub(super) fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Outcome> {
+    logging::start(&config.logging);
+    let Some(files) = &config.input.files else {
+        bail!("there is no input: set `input.files.paths`");
+    };
+    if args.once && files.follow {
+        bail!("`--once` needs an input that ends: set `input.files.follow` to false");
+    }
+    let worker = Arc::new(Worker {
+        config: config.clone(),
+        store: open_store(config)?,
+        blacklist: SharedList::default(),
+    });
+    worker.load_blacklist()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the run time")?;
+    runtime.block_on(worker.run(args.once))
+}
+
+struct Worker {
+    config: Config,
+    store: Arc<dyn Store>,
+    blacklist: SharedList,
+}
+
+impl Worker {
+    async fn run(self: Arc<Self>, once: bool) -> anyhow::Result<Outcome> {
+        let stop = Stop::default();
+        let (ask_jobs, asked) = watch::channel(false);
+        let scoring = {
+            let (worker, stop) = (Arc::clone(&self), stop.clone());
+            tokio::task::spawn_blocking(move || worker.score(stop))
+        };
+        let jobs = self.start_jobs(&asked)?;
+        info!(namespace = %self.config.namespace, "flowsentry runs");
+        let outcome = self.wait(scoring, &stop, once).await;
+        // Receivers that are gone need no word.
+        let _ = ask_jobs.send(true);
+        for job in jobs {
+            job.await.context("a job failed to end")?;
+        }
+        self.store.flush().context("flushing the store")?;
+        outcome.map(|()| Outcome::Done)
+    }
+
+    /// Waits for the end of the input; without `--once` for a signal as well.
+    async fn wait(
+        &self,
+        mut scoring: JoinHandle<anyhow::Result<Summary>>,
+        stop: &Stop,
+        once: bool,
+    ) -> anyhow::Result<()> {
+        let mut ended = None;
+        tokio::select! {
+            result = &mut scoring => ended = Some(result),
+            () = signalled() => info!("stopping"),
+        }
+        let summary = match ended {
+            Some(result) => result,
+            None => {
+                stop.ask();
+                scoring.await
+            }
+        };
+        let summary = summary.context("the scoring failed to end")??;
+        log_summary(&summary);
+        if !once && !stop.is_asked() {
+            info!("the input has ended; jobs go on until a signal comes");
+            signalled().await;
+        }
+        Ok(())
+    }
+
+    fn score(&self, stop: Stop) -> anyhow::Result<Summary> {
+        let config = &self.config;
+        let Some(files) = &config.input.files else { bail!("there is no input") };
+        let input = Input {
+            paths: files.paths.clone(),
+            format: config.format()?,
+            follow: files.follow,
+            stop,
+            ..Input::default()
+        };
+        let context = detect::Context { blacklist: self.blacklist.clone() };
+        let factory = ScorerFactory { config, context };
+        let mut dead = match &config.dead_letters.path {
+            None => DeadLetters::discarded(),
+            Some(path) => DeadLetters::append_to(path)
+                .with_context(|| format!("opening the dead letters `{}`", path.display()))?,
+        };
+        let mut sink = StoreSink::new(Arc::clone(&self.store), config.namespace()?);
+        let progress = LoggedProgress::default();
+        if files.follow {
+            let stream = Stream {
+                input: &input,
+                leap_seconds: config.windows.leap_seconds,
+                now: &now,
+                wanted: &|_| true,
+                progress: &progress,
+            };
+            return Ok(score_stream(&stream, &mut factory.make(), &mut sink, &mut dead)?);
+        }
+        let run = Finite {
+            input: &input,
+            settings: &config.windows,
+            new_scorer: &|| factory.make(),
+            now: now(),
+            in_memory_flows: None,
+            progress: &progress,
+        };
+        let results = score_files(&run, &mut dead)?;
+        results.spool.release(&mut sink)?;
+        Ok(results.summary)
+    }
+
+    fn start_jobs(
+        self: &Arc<Self>,
+        asked: &watch::Receiver<bool>,
+    ) -> anyhow::Result<Vec<JoinHandle<()>>> {
+        let config = &self.config;
+        let health = config.health.schedule()?;
+        let report =
+            Schedule::parse(&config.report.schedule).context("setting `report.schedule`")?;
+        Ok(vec![
+            self.spawn_job("health", health, config.health.zone()?, asked, Self::check_health),
+            self.spawn_job("report", report, config.report.zone()?, asked, Self::write_report),
+            self.spawn_repeated(RELOAD_PAUSE, asked, Self::reload_blacklist()),
+            self.spawn_repeated(RETENTION_PAUSE, asked, |worker| worker.drop_old()),
+        ])
+    }
+
+    /// Runs `job` whenever it is due. The moment that was due is handed in, however late it is.
+    fn spawn_job(
+        self: &Arc<Self>,
+        name: &'static str,
+        schedule: Schedule,
+        zone: Tz,
+        asked: &watch::Receiver<bool>,
+        job: fn(&Self, Timestamp) -> anyhow::Result<()>,
+    ) -> JoinHandle<()> {
+        let (worker, mut asked) = (Arc::clone(self), asked.clone());
+        tokio::spawn(async move {
+            let mut last = now();
+            while let Some(due) = schedule.next_after(last, zone) {
+                let pause = Duration::from_nanos(due.nanos_since(now()).max(0).unsigned_abs());
+                if is_asked_within(&mut asked, tokio::time::sleep(pause)).await {
+                    return;
+                }
+                last = due;
+                let worker = Arc::clone(&worker);
+                let done = tokio::task::spawn_blocking(move || job(&worker, due)).await;
+                match done.map_err(anyhow::Error::from).and_then(|result| result) {
+                    Ok(()) => info!(job = name, "done"),
+                    Err(error) => error!(job = name, error = %format!("{error:#}"), "job failed"),
+                }
+            }
+        })
+    }
+
+    /// Runs `work` at once and then after every `pause`.
+    fn spawn_repeated(
+        self: &Arc<Self>,
+        pause: Duration,
+        asked: &watch::Receiver<bool>,
+        mut work: impl FnMut(&Self) + Send + 'static,
+    ) -> JoinHandle<()> {
+        let (worker, mut asked) = (Arc::clone(self), asked.clone());
+        tokio::spawn(async move {
+            loop {
+                tokio::task::block_in_place(|| work(&worker));
+                if is_asked_within(&mut asked, tokio::time::sleep(pause)).await {
+                    return;
+                }
+            }
+        })
+    }
+
+    fn check_health(&self, due: Timestamp) -> anyhow::Result<()> {
+        let checked = health::check_at(&self.config, &self.store, due)?;
+        info!(verdict = %checked.line(), "health checked");
+        Ok(())
+    }
+
+    /// Writes the report of the day before.
+    fn write_report(&self, due: Timestamp) -> anyhow::Result<()> {
+        let zone = self.config.report.zone()?;
+        let today = due.to_utc().with_timezone(&zone).date_naive();
+        let day = today.pred_opt().context("there is no day before the first")?;
+        let folder = self.config.report_path().join(day.to_string());
+        let written = report::write_report(&self.config, &self.store, day, &[], due, &folder)?;
+        info!(report = %written.html.display(), "report written");
+        Ok(())
+    }
+
+    fn load_blacklist(&self) -> anyhow::Result<()> {
+        let list = read_blacklists(&self.config.detectors.blacklist.files)?;
+        if list.rejected() > 0 {
+            warn!(lines = list.rejected(), samples = ?list.rejected_samples(), "blacklist lines cannot be read");
+        }
+        info!(entries = list.len(), "blacklist loaded");
+        self.blacklist.set(Arc::new(list));
+        Ok(())
+    }
+
+    /// Reads the files again when one has changed; keeps the old list when that fails.
+    fn reload_blacklist() -> impl FnMut(&Self) + Send + 'static {
+        let mut known: Option<Vec<Option<SystemTime>>> = None;
+        move |worker| {
+            let files: &Vec<PathBuf> = &worker.config.detectors.blacklist.files;
+            let times: Vec<_> = files
+                .iter()
+                .map(|path| path.metadata().and_then(|file| file.modified()).ok())
+                .collect();
+            let changed = known.as_ref().is_some_and(|known| *known != times);
+            known = Some(times);
+            if changed && let Err(error) = worker.load_blacklist() {
+                warn!(error = %format!("{error:#}"), "the blacklist stays as it was");
+            }
+        }
+    }
+
+    fn drop_old(&self) {
+        let KeepDays { windows, anomalies, reports } = self.config.output.embedded.keep_days;
+        let kept = [
+            (Family::Windows, windows),
+            (Family::Anomalies, anomalies),
+            (Family::Alerts, anomalies),
+            (Family::Health, reports),
+            (Family::Reports, reports),
+        ];
+        for (family, days) in kept {
+            let cutoff = now().plus_seconds(-i64::from(days) * 86_400);
+            match self.store.drop_before(family, cutoff) {
+                Ok(dropped) => {
+                    dropped.iter().for_each(|index| info!(%index, "dropped after its time"));
+                }
+                Err(error) => warn!(%error, "old indices cannot be dropped"),
+            }
+        }
+    }
+}
+
+/// Returns whether the stop came first. Cancel-safe.
+async fn is_asked_within(
+    asked: &mut watch::Receiver<bool>,
+    pause: impl Future<Output = ()>,
+) -> bool {
+    tokio::select! {
+        // The sender lives as long as the worker; if it is gone, so is the reason to go on.
+        _ = asked.wait_for(|asked| *asked) => true,
+        () = pause => false,
+    }
+}
+
+/// Waits for an interrupt or a termination signal.
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// Logs how far it is.
+#[derive(Default)]
+struct LoggedProgress(std::sync::atomic::AtomicU64);
+
+impl Progress for LoggedProgress {
+    fn scored(&self, flows: u64) {
+        let before = self.0.fetch_add(flows, std::sync::atomic::Ordering::Relaxed);
+        if before / LOG_FLOWS != (before + flows) / LOG_FLOWS {
+            info!(flows = before + flows, "scoring");
+        }
+    }
+
+    fn sorting(&self) {
+        info!("the input is not in time order and is sorted first");
+    }
+}
+
+fn log_summary(summary: &Summary) {
+    let counters = summary.counters;
+    for problem in &summary.problems {
+        warn!(problem = %common::printable(problem), "a source cannot be used");
+    }
+    if summary.rejected_total() > 0 {
+        warn!(records = summary.rejected_total(), reasons = ?summary.rejected, "records cannot be used");
+    }
+    info!(
+        flows = counters.flows,
+        late = counters.late,
+        windows = counters.windows,
+        anomalies = counters.anomalies,
+        alerts = counters.alerts,
+        "the input was scored"
+    );
+}

@@ -1,0 +1,124 @@
+//! `score`: flow records in, ECS documents out.
+
+use std::io::{self, BufWriter, Stdout};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+
+use crate::cli::{Only, OutputForm, ScoreArgs};
+use crate::config::{Config, format_named};
+use crate::detect;
+use crate::pipeline::{DeadLetters, Finite, Input, Stream, Summary, score_files, score_stream};
+use crate::sinks::{Dataset, Document, NdjsonSink, Sink, SinkError, StoreSink, TableSink};
+
+use super::Outcome;
+use super::common::{ScorerFactory, now, open_store, read_blacklists, summary_text};
+use super::progress::Bar;
+
+/// Scores files or standard input.
+pub(super) fn score(config: &Config, args: &ScoreArgs) -> anyhow::Result<Outcome> {
+    let is_stream = args.files.iter().any(|path| path == Path::new("-"));
+    if is_stream && args.files.len() > 1 {
+        bail!("`-` (standard input) cannot be mixed with files");
+    }
+    let format = match &args.format {
+        None => config.format()?,
+        Some(name) => {
+            Some(format_named(name).map_err(|problem| anyhow::anyhow!("`--format` {problem}"))?)
+        }
+    };
+    let mut lists = config.detectors.blacklist.files.clone();
+    lists.extend(args.blacklist.iter().cloned());
+    let context = detect::Context::default();
+    context.blacklist.set(Arc::new(read_blacklists(&lists)?));
+    let factory = ScorerFactory { config, context };
+    let mut dead = match args.dead_letters.as_ref().or(config.dead_letters.path.as_ref()) {
+        None => DeadLetters::discarded(),
+        Some(path) => DeadLetters::append_to(path)
+            .with_context(|| format!("opening the dead letters `{}`", path.display()))?,
+    };
+    let mut sink = Outputs::open(config, args)?;
+    let input = Input { paths: args.files.clone(), format, ..Input::default() };
+    let progress = Bar::new("scoring", None);
+    let begun = Instant::now();
+    let summary = if is_stream {
+        let stream = Stream {
+            input: &input,
+            leap_seconds: config.windows.leap_seconds,
+            now: &now,
+            wanted: &|_| true,
+            progress: &progress,
+        };
+        score_stream(&stream, &mut factory.make(), &mut sink, &mut dead)?
+    } else {
+        let run = Finite {
+            input: &input,
+            settings: &config.windows,
+            new_scorer: &|| factory.make(),
+            now: now(),
+            in_memory_flows: None,
+            progress: &progress,
+        };
+        let results = score_files(&run, &mut dead)?;
+        results.spool.release(&mut sink)?;
+        results.summary
+    };
+    progress.clear();
+    eprint!("{}", summary_text(&summary, begun.elapsed().as_secs_f64()));
+    finish(&summary)
+}
+
+/// The exit code tells whether anything was scored.
+fn finish(summary: &Summary) -> anyhow::Result<Outcome> {
+    if summary.counters.flows == 0 {
+        bail!("no flow could be scored");
+    }
+    Ok(Outcome::Done)
+}
+
+/// Standard output for what was asked for, and the store for everything.
+struct Outputs {
+    stdout: Box<dyn Sink>,
+    only: Option<Only>,
+    store: Option<StoreSink>,
+}
+
+impl Outputs {
+    fn open(config: &Config, args: &ScoreArgs) -> anyhow::Result<Self> {
+        let writer: BufWriter<Stdout> = BufWriter::with_capacity(1 << 16, io::stdout());
+        let stdout: Box<dyn Sink> = match args.output {
+            OutputForm::Ndjson => Box::new(NdjsonSink::new(writer)),
+            OutputForm::Table => Box::new(TableSink::new(writer)),
+        };
+        let store = match args.store {
+            true => Some(StoreSink::new(open_store(config)?, config.namespace()?)),
+            false => None,
+        };
+        Ok(Self { stdout, only: args.only, store })
+    }
+
+    fn prints(&self, dataset: Dataset) -> bool {
+        match self.only {
+            None => dataset != Dataset::Window,
+            Some(Only::Anomalies) => dataset == Dataset::Anomaly,
+            Some(Only::Alerts) => dataset == Dataset::Alert,
+            Some(Only::Windows) => dataset == Dataset::Window,
+        }
+    }
+}
+
+impl Sink for Outputs {
+    fn write(&mut self, document: &Document) -> Result<(), SinkError> {
+        if self.prints(document.dataset) {
+            self.stdout.write(document)?;
+        }
+        self.store.as_mut().map_or(Ok(()), |store| store.write(document))
+    }
+
+    fn flush(&mut self) -> Result<(), SinkError> {
+        self.stdout.flush()?;
+        self.store.as_mut().map_or(Ok(()), Sink::flush)
+    }
+}

@@ -1,0 +1,219 @@
+//! The command line: what can be asked for. `app` does it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Override;
+use crate::model::Timestamp;
+
+/// Finds, explains and reports abnormal network flows.
+#[derive(Debug, Parser)]
+#[command(name = "flowsentry", version, max_term_width = 100)]
+pub struct Cli {
+    /// Settings file in YAML; built-in defaults when absent.
+    #[arg(short = 'c', long = "config", value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Overrides one setting, for example `-E windows.keep_hosts=50`; repeatable.
+    #[arg(short = 'E', value_name = "KEY=VALUE", global = true)]
+    pub overrides: Vec<Override>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Score flow records and print anomalies and alerts as ECS documents.
+    Score(ScoreArgs),
+    /// Run as a worker: score the configured input, check health and write reports on schedule.
+    Run(RunArgs),
+    /// Check the last whole hour for outlier spikes and a sick pipeline (exit code 0, 1 or 2).
+    Health(HealthArgs),
+    /// Write the report of a day: report.eml, report.html and report.json.
+    Report(ReportArgs),
+    /// Write simulated traffic with labelled attacks to standard output.
+    Simulate(SimulateArgs),
+    /// Show everything on 24 simulated hours, without any service.
+    Demo(DemoArgs),
+    /// Test parts of the installation.
+    Test(TestArgs),
+    /// Print what is built in.
+    Export(ExportArgs),
+}
+
+/// Arguments of `score`.
+#[derive(Debug, Args)]
+pub struct ScoreArgs {
+    /// Files with flow records, plain, gzip or zstd; `-` reads a stream from standard input. The
+    /// format is told from the content.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Form of the results.
+    #[arg(long, value_enum, default_value_t = OutputForm::Ndjson)]
+    pub output: OutputForm,
+    /// Prints only one kind of document; windows are printed only when asked for.
+    #[arg(long, value_enum)]
+    pub only: Option<Only>,
+    /// Writes all documents to the configured store as well.
+    #[arg(long)]
+    pub store: bool,
+    /// Format of the records, when the content does not tell.
+    #[arg(long, value_name = "NAME")]
+    pub format: Option<String>,
+    /// File of listed addresses and prefixes; in addition to the configured ones. Repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub blacklist: Vec<PathBuf>,
+    /// Appends records that cannot be used to this file, with reason and place.
+    #[arg(long, value_name = "FILE")]
+    pub dead_letters: Option<PathBuf>,
+}
+
+/// Form of results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputForm {
+    /// One ECS document a line.
+    Ndjson,
+    /// Lines for a person.
+    Table,
+}
+
+/// One kind of document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Only {
+    /// Facts: one per subject and window.
+    Anomalies,
+    /// Work: anomalies folded.
+    Alerts,
+    /// Numbers of the network, exporters and the busiest hosts.
+    Windows,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Ends when the input ends instead of going on with the scheduled jobs.
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// Arguments of `health`.
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// Judges the whole hour before this time instead of now.
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Timestamp>,
+    /// Prints JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The day (YYYY-MM-DD) in the time zone of the report; yesterday when absent.
+    #[arg(long, value_name = "DATE")]
+    pub date: Option<chrono::NaiveDate>,
+    /// Folder for report.eml, report.html and report.json.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// Arguments of `simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// How many records.
+    #[arg(long, value_name = "N", required_unless_present = "hours", conflicts_with = "hours")]
+    pub flows: Option<u64>,
+    /// How many hours of traffic.
+    #[arg(long, value_name = "H")]
+    pub hours: Option<f64>,
+    /// Chooses everything; the same seed gives the same bytes.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// First moment.
+    #[arg(long, value_name = "TIME")]
+    pub start: Option<Timestamp>,
+    /// Kinds of attack, comma-separated; `all` or `none`.
+    #[arg(long, value_name = "LIST", default_value = "all")]
+    pub attacks: String,
+    /// Format of the records.
+    #[arg(long, value_enum, default_value_t = SimulatedFormat::Goflow2)]
+    pub format: SimulatedFormat,
+    /// Writes what is hidden in the traffic to this file.
+    #[arg(long, value_name = "FILE")]
+    pub truth: Option<PathBuf>,
+    /// Writes the listed addresses, which the blacklist episodes use, to this file.
+    #[arg(long, value_name = "FILE")]
+    pub blacklist: Option<PathBuf>,
+}
+
+/// A format that can be simulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SimulatedFormat {
+    /// goflow2 v2 JSON, one object a line.
+    Goflow2,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Chooses the traffic and the attacks.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Folder for the report and the store; what an earlier demo left there is replaced.
+    #[arg(long, value_name = "DIR", default_value = "flowsentry-demo")]
+    pub out: PathBuf,
+    /// Prints the figures as JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `test`.
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// What to test.
+    #[command(subcommand)]
+    pub what: TestWhat,
+}
+
+/// What can be tested.
+#[derive(Debug, Subcommand)]
+pub enum TestWhat {
+    /// Check the settings without doing anything.
+    Config,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// What to print.
+    #[command(subcommand)]
+    pub what: ExportWhat,
+}
+
+/// What can be printed.
+#[derive(Debug, Subcommand)]
+pub enum ExportWhat {
+    /// The reference settings: every key with its default, explained.
+    Config,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn secrets_are_refused_on_the_command_line() {
+        let error =
+            Cli::try_parse_from(["flowsentry", "-E", "smtp.password=x", "run"]).unwrap_err();
+        assert!(error.to_string().contains("secrets come from the environment or from files only"));
+    }
+}

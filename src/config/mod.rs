@@ -1,0 +1,474 @@
+//! The settings file: read, completed from the environment, checked.
+//!
+//! Every component owns its settings; this module puts them together. An empty file is valid. An
+//! unknown key is an error that names the line. `${VAR:default}` takes values from the environment,
+//! `-E key=value` from the command line.
+
+mod expand;
+mod overrides;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::SettingError;
+use crate::stores::Namespace;
+use crate::{alerts, detect, formats, jobs, scorer};
+
+pub use overrides::{Override, OverrideError};
+
+/// The settings file with every key, its default and what it does.
+pub const REFERENCE: &str = include_str!("reference.yml");
+
+/// All settings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Keeps several installations apart; part of every index name.
+    pub namespace: String,
+    /// `path.*`.
+    pub path: PathSettings,
+    /// `input.*`.
+    pub input: InputSettings,
+    /// `output.*`.
+    pub output: OutputSettings,
+    /// `windows.*`.
+    pub windows: scorer::Settings,
+    /// `detectors.*`.
+    pub detectors: detect::Settings,
+    /// `alerts.*`.
+    pub alerts: alerts::Settings,
+    /// `health.*`.
+    pub health: jobs::HealthSettings,
+    /// `report.*`.
+    pub report: ReportSettings,
+    /// `dead_letters.*`.
+    pub dead_letters: DeadLetterSettings,
+    /// `logging.*`.
+    pub logging: LoggingSettings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            namespace: "default".to_owned(),
+            path: PathSettings::default(),
+            input: InputSettings::default(),
+            output: OutputSettings::default(),
+            windows: scorer::Settings::default(),
+            detectors: detect::Settings::default(),
+            alerts: alerts::Settings::default(),
+            health: jobs::HealthSettings::default(),
+            report: ReportSettings::default(),
+            dead_letters: DeadLetterSettings::default(),
+            logging: LoggingSettings::default(),
+        }
+    }
+}
+
+/// Settings under `path:`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PathSettings {
+    /// Folder for everything that is kept: the embedded store, reports.
+    pub data: PathBuf,
+}
+
+impl Default for PathSettings {
+    fn default() -> Self {
+        Self { data: PathBuf::from("data") }
+    }
+}
+
+/// Settings under `input:`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InputSettings {
+    /// `input.files.*`; no source when absent.
+    pub files: Option<FileInput>,
+}
+
+/// Settings under `input.files:`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileInput {
+    /// The files; plain, gzip or zstd.
+    pub paths: Vec<PathBuf>,
+    /// The format; told from the content of each file when absent.
+    #[serde(default)]
+    pub format: Option<String>,
+    /// Reads on when files grow. Without it the files are read once, in event-time order.
+    #[serde(default)]
+    pub follow: bool,
+}
+
+/// Settings under `output:`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutputSettings {
+    /// `output.embedded.*`.
+    pub embedded: EmbeddedOutput,
+}
+
+/// Settings under `output.embedded:`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EmbeddedOutput {
+    /// Folder of the embedded store; `store` in `path.data` when absent.
+    pub path: Option<PathBuf>,
+    /// Days that documents are kept, by kind. Addresses are personal data.
+    pub keep_days: KeepDays,
+}
+
+/// Settings under `output.embedded.keep_days:`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeepDays {
+    /// Window summaries.
+    pub windows: u32,
+    /// Anomalies and alerts.
+    pub anomalies: u32,
+    /// Health checks and reports.
+    pub reports: u32,
+}
+
+impl Default for KeepDays {
+    fn default() -> Self {
+        Self { windows: 30, anomalies: 180, reports: 400 }
+    }
+}
+
+/// Settings under `report:`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReportSettings {
+    /// When the report of the day before is written: a cron expression in `time_zone`.
+    pub schedule: String,
+    /// IANA time zone of the days and of the times in the report.
+    pub time_zone: String,
+    /// Folder of the written reports; `reports` in `path.data` when absent.
+    pub path: Option<PathBuf>,
+    /// Sender of the mail.
+    pub sender: String,
+    /// Recipients of the mail.
+    pub recipients: Vec<String>,
+    /// First words of the subject.
+    pub subject_prefix: String,
+}
+
+impl Default for ReportSettings {
+    fn default() -> Self {
+        Self {
+            schedule: "0 6 * * *".to_owned(),
+            time_zone: "UTC".to_owned(),
+            path: None,
+            sender: "flowsentry@localhost".to_owned(),
+            recipients: vec!["root@localhost".to_owned()],
+            subject_prefix: "Network report".to_owned(),
+        }
+    }
+}
+
+/// Settings under `dead_letters:`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeadLetterSettings {
+    /// File that records which could not be used are appended to; they are only counted when
+    /// absent.
+    pub path: Option<PathBuf>,
+}
+
+/// Settings under `logging:`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoggingSettings {
+    /// Least level that is logged.
+    pub level: LogLevel,
+    /// Text for people or ECS JSON for machines.
+    pub format: LogFormat,
+}
+
+impl Default for LoggingSettings {
+    fn default() -> Self {
+        Self { level: LogLevel::Info, format: LogFormat::Text }
+    }
+}
+
+/// A log level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// An operator must act.
+    Error,
+    /// Handled, but look.
+    Warn,
+    /// Life cycle.
+    Info,
+    /// Per batch.
+    Debug,
+    /// Per flow.
+    Trace,
+}
+
+/// A log form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the settings file `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// The text is not valid, or names an unknown key; with the line.
+    #[error("settings file `{}`: {message}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What and where.
+        message: String,
+    },
+    /// An override cannot be used.
+    #[error(transparent)]
+    Override(#[from] OverrideError),
+    /// A value cannot be used.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+}
+
+impl Config {
+    /// Reads and checks settings: the file if there is one, the environment through `variable`, then
+    /// the overrides in order.
+    ///
+    /// # Errors
+    /// Names the line of the file, the override, or the key.
+    pub fn load(
+        path: Option<&Path>,
+        overrides: &[Override],
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let config = match path {
+            None => Self::parse("", Path::new(""), overrides, variable)?,
+            Some(path) => {
+                let text = fs::read_to_string(path)
+                    .map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
+                Self::parse(&text, path, overrides, variable)?
+            }
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn parse(
+        text: &str,
+        path: &Path,
+        overrides: &[Override],
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let parse_error = |message| ConfigError::Parse { path: path.to_owned(), message };
+        let text = expand::expand(text, variable).map_err(parse_error)?;
+        let has_content = text.lines().any(|line| {
+            let line = line.trim();
+            !line.is_empty() && !line.starts_with('#') && line != "---"
+        });
+        let config: Self = if has_content {
+            // Parsed from the text and not from a tree: only then do errors know their line.
+            serde_yaml_ng::from_str(&text).map_err(|error| parse_error(error.to_string()))?
+        } else {
+            Self::default()
+        };
+        if overrides.is_empty() {
+            return Ok(config);
+        }
+        let tree = if has_content {
+            serde_yaml_ng::from_str(&text).map_err(|error| parse_error(error.to_string()))?
+        } else {
+            serde_yaml_ng::Value::Mapping(serde_yaml_ng::Mapping::new())
+        };
+        Ok(overrides::apply(tree, overrides)?)
+    }
+
+    /// Checks every value without touching anything outside.
+    ///
+    /// # Errors
+    /// Names the key.
+    pub fn check(&self) -> Result<(), SettingError> {
+        self.windows.check()?;
+        detect::check(&self.detectors)?;
+        self.alerts.check()?;
+        self.health.check()?;
+        self.report.check()?;
+        self.namespace()?;
+        self.format()?;
+        if let Some(files) = &self.input.files
+            && files.paths.is_empty()
+        {
+            return Err(SettingError::new("input.files.paths", "must name at least one file"));
+        }
+        Ok(())
+    }
+
+    /// The checked namespace.
+    ///
+    /// # Errors
+    /// When it does not fit into index names.
+    pub fn namespace(&self) -> Result<Namespace, SettingError> {
+        Namespace::new(&self.namespace).map_err(|error| SettingError::new("namespace", error))
+    }
+
+    /// The format that the settings prescribe for files.
+    ///
+    /// # Errors
+    /// When there is no such format.
+    pub fn format(&self) -> Result<Option<&'static dyn formats::Format>, SettingError> {
+        let Some(name) = self.input.files.as_ref().and_then(|files| files.format.as_deref()) else {
+            return Ok(None);
+        };
+        format_named(name)
+            .map(Some)
+            .map_err(|problem| SettingError::new("input.files.format", problem))
+    }
+
+    /// Folder of the embedded store.
+    pub fn store_path(&self) -> PathBuf {
+        self.output.embedded.path.clone().unwrap_or_else(|| self.path.data.join("store"))
+    }
+
+    /// Folder of the written reports.
+    pub fn report_path(&self) -> PathBuf {
+        self.report.path.clone().unwrap_or_else(|| self.path.data.join("reports"))
+    }
+}
+
+/// Returns the format of a name.
+///
+/// # Errors
+/// A clause that lists what there is.
+pub fn format_named(name: &str) -> Result<&'static dyn formats::Format, String> {
+    formats::by_name(name).ok_or_else(|| {
+        let known: Vec<_> = formats::FORMATS.iter().map(|format| format.name()).collect();
+        format!("is no known format: `{name}` (known formats are {})", known.join(", "))
+    })
+}
+
+impl ReportSettings {
+    /// The time zone of the report.
+    ///
+    /// # Errors
+    /// When it is not in the IANA database.
+    pub fn zone(&self) -> Result<chrono_tz::Tz, SettingError> {
+        self.time_zone.parse().map_err(|_| {
+            let problem = format!(
+                "must be an IANA time zone such as `Europe/Berlin`, got `{}`",
+                self.time_zone
+            );
+            SettingError::new("report.time_zone", problem)
+        })
+    }
+
+    fn check(&self) -> Result<(), SettingError> {
+        self.zone()?;
+        jobs::Schedule::parse(&self.schedule)
+            .map_err(|error| SettingError::new("report.schedule", error))?;
+        if self.recipients.is_empty() {
+            return Err(SettingError::new("report.recipients", "must name at least one address"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_yaml_ng::Value;
+
+    fn read(text: &str, overrides: &[&str]) -> Result<Config, ConfigError> {
+        let overrides: Vec<Override> = overrides.iter().map(|text| text.parse().unwrap()).collect();
+        let config = Config::parse(text, Path::new("flowsentry.yml"), &overrides, &|_| None)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn error(text: &str, overrides: &[&str]) -> String {
+        read(text, overrides).unwrap_err().to_string()
+    }
+
+    fn keys(prefix: &str, value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Mapping(mapping) if !mapping.is_empty() => {
+                for (key, value) in mapping {
+                    keys(&format!("{prefix}.{}", key.as_str().unwrap()), value, found);
+                }
+            }
+            _ => found.push(prefix.to_owned()),
+        }
+    }
+
+    #[test]
+    fn an_empty_file_is_valid() {
+        assert_eq!(read("", &[]).unwrap().namespace, "default");
+        assert_eq!(read("# nothing yet\n---\n", &[]).unwrap().namespace, "default");
+    }
+
+    #[test]
+    fn the_reference_has_every_key_with_its_default() {
+        let reference: Value = serde_yaml_ng::from_str(REFERENCE).unwrap();
+        let defaults = serde_yaml_ng::to_value(Config::default()).unwrap();
+        assert_eq!(serde_yaml_ng::to_value(read(REFERENCE, &[]).unwrap()).unwrap(), defaults);
+        let (mut listed, mut known) = (Vec::new(), Vec::new());
+        keys("", &reference, &mut listed);
+        keys("", &defaults, &mut known);
+        listed.sort();
+        known.sort();
+        assert_eq!(listed, known);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let message = error("namespace: x\nwindows:\n  pane_secnds: 10\n", &[]);
+        assert!(message.contains("unknown field `pane_secnds`"), "{message}");
+        assert!(message.contains("line 3"), "{message}");
+    }
+
+    #[test]
+    fn an_unknown_detector_lists_the_known_ones() {
+        let message = error("detectors:\n  iqt:\n    enabled: true\n", &[]);
+        assert!(message.contains("unknown field `iqt`") && message.contains("`iqr`"), "{message}");
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_named_by_its_key() {
+        assert_eq!(
+            error("alerts: {minimum_score: 400}", &[]),
+            "setting `alerts.minimum_score` must lie between 0 and 100, got 400"
+        );
+        assert!(
+            error("report: {time_zone: Europe/Atlantis}", &[])
+                .starts_with("setting `report.time_zone`")
+        );
+        assert!(error("namespace: ../x", &[]).starts_with("setting `namespace`"));
+    }
+
+    #[test]
+    fn overrides_come_last_and_name_themselves_when_wrong() {
+        let config =
+            read("windows: {keep_hosts: 5}", &["windows.keep_hosts=7", "namespace=lab"]).unwrap();
+        assert_eq!((config.windows.keep_hosts, config.namespace.as_str()), (7, "lab"));
+        let message = error("", &["windows.keep_hosts=many"]);
+        assert!(message.starts_with("`-E windows.keep_hosts=…`: "), "{message}");
+    }
+}
