@@ -1,0 +1,145 @@
+//! Flows per second of one core: decoding, windows with features, and the whole path.
+//!
+//! Everything runs on one thread, over records that lie in memory. The ratio after each workload says
+//! how much of the speed of mere decoding is left when every flow is judged too.
+
+#![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
+
+mod measure;
+mod records;
+
+use std::hint::black_box;
+
+use flowsentry::detect::{self, Detector};
+use flowsentry::features::{ClosedWindow, FeatureMatrix, Windows};
+use flowsentry::formats;
+use flowsentry::model::Flow;
+use flowsentry::scorer::{Scorer, Settings};
+use flowsentry::{alerts, features};
+
+use measure::times;
+
+/// Flows of the two large workloads.
+const FLOWS: u64 = 500_000;
+/// Flows that are written anew in every other format.
+const REWRITTEN: usize = 100_000;
+
+/// Every detector, as settings without content have it.
+fn detectors() -> Vec<Box<dyn Detector>> {
+    detect::build(&detect::Settings::default(), &detect::Context::default())
+        .expect("the defaults can be used")
+}
+
+/// Calls `visit` with every flow of the lines, whose format is told from their head.
+fn decode(lines: &[u8], mut visit: impl FnMut(Flow)) {
+    let head = &lines[..lines.len().min(4_096)];
+    let format = formats::detect(head).expect("the records are of a known format");
+    let mut decoder = format.decoder();
+    for line in lines.split(|&byte| byte == b'\n') {
+        if let Some(flow) = decoder.decode(line).expect("the records are sound") {
+            visit(flow);
+        }
+    }
+}
+
+fn decoded(lines: &[u8]) -> Vec<Flow> {
+    let mut flows = Vec::new();
+    decode(lines, |flow| flows.push(flow));
+    flows
+}
+
+/// Counts the flows in windows and writes the features of every subject of every closed window.
+fn windows_and_features(flows: &[Flow]) -> usize {
+    let limits = features::WindowLimits {
+        pane_seconds: 10,
+        window_seconds: 60,
+        lateness_seconds: 30,
+        max_subjects: 300_000,
+    };
+    let mut windows = Windows::new(limits);
+    let mut values = 0;
+    for flow in flows {
+        windows.add(0, flow);
+        while let Some(closed) = windows.next_closed() {
+            values += features_of(&closed);
+        }
+    }
+    windows.finish();
+    while let Some(closed) = windows.next_closed() {
+        values += features_of(&closed);
+    }
+    values
+}
+
+fn features_of(closed: &ClosedWindow) -> usize {
+    match closed {
+        ClosedWindow::Pairs(window) => {
+            let pairs = FeatureMatrix::of(&window.pairs).values.len();
+            pairs + window.batch_features().values().len()
+        }
+        ClosedWindow::Hosts(window) => {
+            let sources = FeatureMatrix::of(&window.sources).values.len();
+            let destinations = FeatureMatrix::of(&window.destinations).values.len();
+            let network = FeatureMatrix::of(std::slice::from_ref(&window.network)).values.len();
+            sources + destinations + network
+        }
+    }
+}
+
+/// Decodes and judges every flow.
+fn whole_path(lines: &[u8]) -> usize {
+    let mut scorer = Scorer::new(Settings::default(), alerts::Settings::default(), detectors());
+    let (mut outputs, mut count) = (Vec::new(), 0);
+    decode(lines, |flow| {
+        scorer.add(0, flow, &mut outputs);
+        count += outputs.len();
+        outputs.clear();
+    });
+    scorer.finish(&mut outputs);
+    count + outputs.len()
+}
+
+fn bench_workload(name: &str, lines: &[u8]) {
+    let flows = decoded(lines);
+    let count = flows.len();
+    let decoding = times(|| decode(lines, |flow| _ = black_box(flow)));
+    println!("{}", decoding.line(name, "decode only", count));
+    println!(
+        "{}",
+        times(|| windows_and_features(&flows)).line(name, "windows and features", count)
+    );
+    drop(flows);
+    let whole = times(|| whole_path(lines));
+    let step = format!("whole path, {} detectors", detectors().len());
+    println!("{}", whole.line(name, &step, count));
+    let ratio = decoding.median.as_secs_f64() / whole.median.as_secs_f64();
+    println!("{name:<12} whole path / decode only = {ratio:.2}");
+}
+
+fn bench_format(name: &str, lines: &[u8]) {
+    let mut flows = 0;
+    decode(lines, |_| flows += 1);
+    let found = formats::detect(&lines[..lines.len().min(4_096)]).map(|format| format.name());
+    assert_eq!(found, Some(name), "the records are what they should be");
+    println!("{}", times(|| decode(lines, |flow| _ = black_box(flow))).line(name, "decode", flows));
+}
+
+fn main() {
+    println!("flows per second of one core: median and best of five runs after one to warm up");
+    println!("{:<12} {:<28} {:>9} {:>12} {:>12}", "workload", "step", "flows", "median", "best");
+    let simulated = records::simulated(FLOWS);
+    let mut flows = decoded(&simulated);
+    flows.truncate(REWRITTEN);
+    let first: usize =
+        simulated.split_inclusive(|&byte| byte == b'\n').take(REWRITTEN).map(<[u8]>::len).sum();
+    bench_format("goflow2", &simulated[..first]);
+    bench_format("zeek", &records::rewritten(&flows, records::ZEEK_HEAD, records::zeek));
+    bench_format("zeek_json", &records::rewritten(&flows, "", records::zeek_json));
+    bench_format("argus", &records::rewritten(&flows, records::ARGUS_HEAD, records::argus));
+    bench_format("table", &records::rewritten(&flows, "", records::table));
+    bench_format("ecs", &records::rewritten(&flows, "", records::ecs));
+    drop(flows);
+    bench_workload("simulated", &simulated);
+    drop(simulated);
+    bench_workload("flooded", &records::flooded(FLOWS));
+}
