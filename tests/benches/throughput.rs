@@ -99,6 +99,21 @@ fn whole_path(lines: &[u8]) -> usize {
     count + outputs.len()
 }
 
+/// Judges decoded flows with the detectors that `wanted` names.
+fn judge(flows: &[Flow], wanted: impl Fn(&str) -> bool) -> usize {
+    let mut detectors = detectors();
+    detectors.retain(|detector| wanted(detector.id()));
+    let mut scorer = Scorer::new(Settings::default(), alerts::Settings::default(), detectors);
+    let (mut outputs, mut count) = (Vec::new(), 0);
+    for flow in flows {
+        scorer.add(0, flow.clone(), &mut outputs);
+        count += outputs.len();
+        outputs.clear();
+    }
+    scorer.finish(&mut outputs);
+    count + outputs.len()
+}
+
 fn bench_workload(name: &str, lines: &[u8]) {
     let flows = decoded(lines);
     let count = flows.len();
@@ -108,6 +123,11 @@ fn bench_workload(name: &str, lines: &[u8]) {
         "{}",
         times(|| windows_and_features(&flows)).line(name, "windows and features", count)
     );
+    println!("{}", times(|| judge(&flows, |_| false)).line(name, "windows alone", count));
+    for entry in detect::DETECTORS {
+        let step = format!("windows and {}", entry.id);
+        println!("{}", times(|| judge(&flows, |id| id == entry.id)).line(name, &step, count));
+    }
     drop(flows);
     let whole = times(|| whole_path(lines));
     let step = format!("whole path, {} detectors", detectors().len());

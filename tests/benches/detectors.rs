@@ -1,7 +1,8 @@
-//! How fast the detectors are. Prints figures; ignored by default because a busy machine is slow:
-//! `cargo test --release --test detect_speed -- --ignored --nocapture --test-threads=1`.
+//! How fast the detectors are on their hardest input. Prints figures, and fails when one is an order
+//! of magnitude off.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a bench that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "the figures are what this is for")]
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -30,10 +31,7 @@ fn address(n: u64) -> IpAddr {
 }
 
 fn report(what: &str, taken: Duration, each: u32, limit: Duration) {
-    #[expect(clippy::print_stdout, reason = "the figures are what this is for")]
-    {
-        println!("{what}: {taken:?} in all, {:?} each", taken / each);
-    }
+    println!("{what}: {taken:?} in all, {:?} each", taken / each);
     assert!(taken < limit, "{what} took {taken:?}");
 }
 
@@ -77,8 +75,6 @@ fn flood(what: &str, probes: u16, source: impl Fn(u64) -> IpAddr) {
     assert!(findings.is_empty(), "{:?}", findings.first());
 }
 
-#[test]
-#[ignore = "measures"]
 fn closing_a_flooded_window() {
     flood("120,000 one-probe sources", 1, address);
     flood("120,000 two-probe sources", 2, address);
@@ -86,8 +82,6 @@ fn closing_a_flooded_window() {
     flood("120,000 one-probe inside sources", 1, inside);
 }
 
-#[test]
-#[ignore = "measures"]
 fn closing_many_pairs() {
     let mut detectors = detectors(&Context::default());
     let mut findings = Vec::new();
@@ -111,8 +105,6 @@ fn closing_many_pairs() {
     }
 }
 
-#[test]
-#[ignore = "measures"]
 fn loading_and_searching_a_million_addresses() {
     let mut text = String::new();
     for n in 0..1_000_000 {
@@ -153,8 +145,6 @@ fn observe(what: &str, context: &Context) {
     report(&what, started.elapsed(), 200_000, Duration::from_millis(200));
 }
 
-#[test]
-#[ignore = "measures"]
 fn checking_single_flows() {
     observe("without a list", &Context::default());
     let context = Context::default();
@@ -162,4 +152,11 @@ fn checking_single_flows() {
         (0..20_000).map(|n| format!("{}/{}\n", address(n), 17 + n % 16)).collect();
     context.blacklist.set(Arc::new(Blacklist::parse(prefixes.as_bytes())));
     observe("with 20,000 prefixes of 16 lengths", &context);
+}
+
+fn main() {
+    closing_a_flooded_window();
+    closing_many_pairs();
+    loading_and_searching_a_million_addresses();
+    checking_single_flows();
 }
