@@ -11,8 +11,9 @@ use chrono::Utc;
 use crate::config::Config;
 use crate::detect::{self, Blacklist};
 use crate::model::Timestamp;
-use crate::pipeline::Summary;
+use crate::pipeline::{DeadLetters, Summary};
 use crate::scorer::Scorer;
+use crate::sinks::printable;
 use crate::stores::{EmbeddedConfig, EmbeddedStore, Store};
 
 /// The present.
@@ -44,6 +45,13 @@ pub(super) fn read_blacklists(paths: &[PathBuf]) -> anyhow::Result<Blacklist> {
         bytes.push(b'\n');
     }
     Ok(Blacklist::parse(&bytes))
+}
+
+/// Opens the file of dead letters, where there is one.
+pub(super) fn open_dead_letters(path: Option<&PathBuf>) -> anyhow::Result<DeadLetters> {
+    let Some(path) = path else { return Ok(DeadLetters::discarded()) };
+    DeadLetters::append_to(path)
+        .with_context(|| format!("opening the dead letters `{}`", path.display()))
 }
 
 /// Makes scorers of the settings with a shared list of addresses.
@@ -134,11 +142,6 @@ pub(super) fn summary_text(summary: &Summary, seconds: f64) -> String {
         let _ = writeln!(text, "  problem    {}", printable(problem));
     }
     text
-}
-
-/// Replaces what would steer a terminal.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// A number with thousands separators.

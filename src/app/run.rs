@@ -20,13 +20,11 @@ use crate::config::{Config, KeepDays};
 use crate::detect::{self, SharedList};
 use crate::jobs::Schedule;
 use crate::model::Timestamp;
-use crate::pipeline::{
-    DeadLetters, Finite, Input, Progress, Stop, Stream, Summary, score_files, score_stream,
-};
-use crate::sinks::StoreSink;
+use crate::pipeline::{Finite, Input, Progress, Stop, Stream, Summary, score_files, score_stream};
+use crate::sinks::{StoreSink, printable};
 use crate::stores::{Family, Store};
 
-use super::common::{self, ScorerFactory, now, open_store, read_blacklists};
+use super::common::{ScorerFactory, now, open_dead_letters, open_store, read_blacklists};
 use super::{Outcome, health, logging, report};
 
 /// How often the blacklist files are looked at for a change.
@@ -124,11 +122,7 @@ impl Worker {
         };
         let context = detect::Context { blacklist: self.blacklist.clone() };
         let factory = ScorerFactory { config, context };
-        let mut dead = match &config.dead_letters.path {
-            None => DeadLetters::discarded(),
-            Some(path) => DeadLetters::append_to(path)
-                .with_context(|| format!("opening the dead letters `{}`", path.display()))?,
-        };
+        let mut dead = open_dead_letters(config.dead_letters.path.as_ref())?;
         let mut sink = StoreSink::new(Arc::clone(&self.store), config.namespace()?);
         let progress = LoggedProgress::default();
         if files.follow {
@@ -326,7 +320,7 @@ impl Progress for LoggedProgress {
 fn log_summary(summary: &Summary) {
     let counters = summary.counters;
     for problem in &summary.problems {
-        warn!(problem = %common::printable(problem), "a source cannot be used");
+        warn!(problem = %printable(problem), "a source cannot be used");
     }
     if summary.rejected_total() > 0 {
         warn!(records = summary.rejected_total(), reasons = ?summary.rejected, "records cannot be used");

@@ -5,16 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use crate::cli::{Only, OutputForm, ScoreArgs};
 use crate::config::{Config, format_named};
 use crate::detect;
-use crate::pipeline::{DeadLetters, Finite, Input, Stream, Summary, score_files, score_stream};
+use crate::pipeline::{Finite, Input, Stream, Summary, score_files, score_stream};
 use crate::sinks::{Dataset, Document, NdjsonSink, Sink, SinkError, StoreSink, TableSink};
 
 use super::Outcome;
-use super::common::{ScorerFactory, now, open_store, read_blacklists, summary_text};
+use super::common::{
+    ScorerFactory, now, open_dead_letters, open_store, read_blacklists, summary_text,
+};
 use super::progress::Bar;
 
 /// Scores files or standard input.
@@ -34,11 +36,8 @@ pub(super) fn score(config: &Config, args: &ScoreArgs) -> anyhow::Result<Outcome
     let context = detect::Context::default();
     context.blacklist.set(Arc::new(read_blacklists(&lists)?));
     let factory = ScorerFactory { config, context };
-    let mut dead = match args.dead_letters.as_ref().or(config.dead_letters.path.as_ref()) {
-        None => DeadLetters::discarded(),
-        Some(path) => DeadLetters::append_to(path)
-            .with_context(|| format!("opening the dead letters `{}`", path.display()))?,
-    };
+    let mut dead =
+        open_dead_letters(args.dead_letters.as_ref().or(config.dead_letters.path.as_ref()))?;
     let mut sink = Outputs::open(config, args)?;
     let input = Input { paths: args.files.clone(), format, ..Input::default() };
     let progress = Bar::new("scoring", None);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::model::{
-    Anomaly, DetectorVerdict, FeatureEvidence, Finding, Score, Subject, WindowSpan,
+    Anomaly, DetectorVerdict, FeatureEvidence, Finding, Score, Subject, WindowSpan, unique,
 };
 
 /// Tail probabilities below this say nothing more: no baseline is that long.
@@ -83,16 +83,6 @@ fn worst_by_group(findings: &[(Score, Finding)]) -> BTreeMap<u8, (f64, f64)> {
 /// How sure a tail probability makes: 0 at 1, 0.5 at 10^-3, 0.9 at 10^-10.
 fn certainty(probability: f64) -> f64 {
     1.0 - 10f64.powf(probability.log10() / 10.0)
-}
-
-fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
-    let mut seen = Vec::new();
-    for item in items {
-        if !seen.contains(&item) {
-            seen.push(item);
-        }
-    }
-    seen
 }
 
 fn first_by_name(findings: &[(Score, Finding)]) -> Vec<FeatureEvidence> {

@@ -220,7 +220,8 @@ fn add_threat(document: &mut Value, kinds: &[Kind]) {
     });
 }
 
-fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
+/// Returns each item once, in the order of the first times. O(n²), for lists that a person reads.
+pub fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut seen = Vec::new();
     for item in items {
         if !seen.contains(&item) {

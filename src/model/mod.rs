@@ -16,7 +16,7 @@ mod time;
 
 pub use alert::{Alert, AlertStatus};
 pub use anomaly::{Anomaly, DetectorVerdict};
-pub use document::{WindowSummary, alert_document, anomaly_document, dataset};
+pub use document::{WindowSummary, alert_document, anomaly_document, dataset, unique};
 pub use finding::{FeatureEvidence, Finding};
 pub use flow::{
     ConnectionState, Counters, Defects, Endpoint, Flow, FlowOrigin, IcmpMessage, NetworkType,

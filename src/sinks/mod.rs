@@ -15,7 +15,7 @@ use crate::scorer::Output;
 pub use ndjson::NdjsonSink;
 pub use spool::Spool;
 pub use store::StoreSink;
-pub use table::TableSink;
+pub use table::{TableSink, printable};
 
 /// What a document is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -68,8 +68,8 @@ fn what(document: &Document) -> String {
     }
 }
 
-/// Replaces what would steer a terminal.
-fn printable(text: &str) -> String {
+/// Returns the text with everything replaced that would steer a terminal.
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
