@@ -1,10 +1,13 @@
 //! Progress on a terminal; silence when piped.
 
+use std::fmt;
 use std::io::{self, IsTerminal};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::pipeline::Progress;
+
+use super::common::grouped;
 
 /// A bar on standard error when that is a terminal.
 pub(super) struct Bar(ProgressBar);
@@ -16,11 +19,16 @@ impl Bar {
             return Self(ProgressBar::hidden());
         }
         let template = match expected {
-            Some(_) => "{msg:<10} {wide_bar} {human_pos}/{human_len} {per_sec:>12} {eta:>4}",
-            None => "{msg:<10} {spinner} {human_pos} flows {per_sec:>12}",
+            Some(_) => "{msg:<10} {wide_bar} {human_pos}/{human_len} {rate:>12} {eta:>4}",
+            None => "{msg:<10} {spinner} {human_pos} flows {rate:>12}",
         };
         let bar = expected.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-        let style = ProgressStyle::with_template(template).expect("the template is a constant");
+        let style = ProgressStyle::with_template(template)
+            .expect("the template is a constant")
+            .with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+                // A rate that cannot be shown is no reason to stop.
+                let _ = write!(out, "{}/s", grouped(state.per_sec() as u64));
+            });
         Self(bar.with_style(style).with_message(what.to_owned()))
     }
 

@@ -334,3 +334,71 @@ fn log_summary(summary: &Summary) {
         "the input was scored"
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+
+    use crate::testkit::ip;
+
+    fn worker(folder: &tempfile::TempDir) -> Worker {
+        let mut config = Config::default();
+        config.path.data = folder.path().to_owned();
+        config.detectors.blacklist.files = vec![folder.path().join("list.txt")];
+        let store = open_store(&config).expect("a new folder");
+        Worker { config, store, blacklist: SharedList::default() }
+    }
+
+    #[test]
+    fn a_changed_blacklist_is_read_again_and_a_missing_one_leaves_the_old() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("list.txt");
+        fs::write(&path, "192.0.2.1\n").expect("it is written");
+        let worker = worker(&folder);
+        worker.load_blacklist().expect("the list is there");
+        let mut look = Worker::reload_blacklist();
+        look(&worker);
+        fs::write(&path, "192.0.2.2\n").expect("it is written");
+        let file = File::options().write(true).open(&path).expect("it is there");
+        let later = SystemTime::now() + Duration::from_secs(60);
+        file.set_modified(later).expect("its time can be set");
+        look(&worker);
+        let list = worker.blacklist.get();
+        assert!(list.contains(ip("192.0.2.2")) && !list.contains(ip("192.0.2.1")));
+        fs::remove_file(&path).expect("it is there");
+        look(&worker);
+        assert!(worker.blacklist.get().contains(ip("192.0.2.2")));
+    }
+
+    #[test]
+    fn scheduled_jobs_keep_the_verdict_and_write_the_report_of_the_day_before() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let worker = worker(&folder);
+        let due = "2026-03-03T06:00:00Z".parse().expect("a time");
+        worker.check_health(due).expect("the check is made");
+        worker.write_report(due).expect("the report is written");
+        let report = folder.path().join("reports/2026-03-02");
+        for name in ["report.html", "report.eml", "report.json"] {
+            assert!(report.join(name).exists(), "{name}");
+        }
+        let request = crate::stores::SearchRequest::new(
+            Family::Health,
+            worker.config.namespace().expect("the default is sound"),
+        );
+        assert_eq!(worker.store.search(&request).expect("an answer").total, 1);
+    }
+
+    #[test]
+    fn what_is_past_its_days_is_dropped() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let worker = worker(&folder);
+        worker.check_health("2001-03-03T06:00:00Z".parse().expect("a time")).expect("a verdict");
+        worker.drop_old();
+        let request = crate::stores::SearchRequest::new(
+            Family::Health,
+            worker.config.namespace().expect("the default is sound"),
+        );
+        assert_eq!(worker.store.search(&request).expect("an answer").total, 0);
+    }
+}
