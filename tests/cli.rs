@@ -169,12 +169,18 @@ fn a_lone_leap_into_the_future_is_a_dead_letter_and_nobody_is_late() {
     rows.insert(60, ROW.replace("2017-01-27", "2019-01-27"));
     rows.insert(30, ROW.replace("2017-01-27", "2199-01-27"));
     let folder = folder_with(&[("leap.csv", rows.join("\n").as_bytes())]);
-    for arguments in [&["score", "leap.csv"][..], &["score", "-"][..]] {
+    for name in ["leap.csv", "-"] {
+        let dead = folder.path().join("dead.ndjson");
+        let _ = std::fs::remove_file(&dead);
+        let arguments = &["score", name, "--dead-letters", "dead.ndjson"][..];
         let output = with_input(folder.path(), arguments, rows.join("\n").as_bytes());
         let stderr = text(&output.stderr);
         assert!(stderr.contains("Scored 120 flows"), "{arguments:?}: {stderr}");
         assert!(stderr.contains("rejected   2 records: bad_time 2"), "{arguments:?}: {stderr}");
         assert!(!stderr.contains("late"), "{arguments:?}: {stderr}");
+        let dead = std::fs::read_to_string(dead).expect("dead letters");
+        let future = ROW.replace("2017-01-27", "2199-01-27");
+        assert!(dead.contains(&format!("\"record\":\"{future}\"")), "with its bytes: {dead}");
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use flowsentry::alerts;
 use flowsentry::detect;
-use flowsentry::model::Timestamp;
 use flowsentry::pipeline::{DeadLetters, Finite, Input, Quiet, Summary, score_files};
 use flowsentry::scorer::{Scorer, Settings};
 use flowsentry::sinks::NdjsonSink;
@@ -39,7 +38,6 @@ fn score(rows: &[String], in_memory: usize, folder: &Path) -> (Summary, String, 
         input: &input,
         settings: &settings,
         new_scorer: &new_scorer,
-        now: Timestamp::from_seconds(1_800_000_000),
         in_memory_flows: Some(in_memory),
         progress: &Quiet,
     };

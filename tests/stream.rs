@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use flowsentry::alerts;
-use flowsentry::model::Timestamp;
 use flowsentry::pipeline::{DeadLetters, Input, Progress, Stop, Stream, score_stream};
 use flowsentry::scorer::{Scorer, Settings};
 use flowsentry::sinks::NdjsonSink;
@@ -52,13 +51,7 @@ fn a_growing_file_is_followed_through_a_replacement_until_asked_to_stop() {
     let stop = Stop::default();
     let writer = Writer { path: path.clone(), stop: stop.clone(), scored: Mutex::new(0) };
     let input = Input { paths: vec![path], follow: true, stop, ..Input::default() };
-    let stream = Stream {
-        input: &input,
-        leap_seconds: 3_600,
-        now: &|| Timestamp::from_seconds(1_800_000_000),
-        wanted: &|_| true,
-        progress: &writer,
-    };
+    let stream = Stream { input: &input, leap_seconds: 3_600, progress: &writer };
     let mut scorer = Scorer::new(Settings::default(), alerts::Settings::default(), Vec::new());
     let mut written = Vec::new();
     let summary = score_stream(

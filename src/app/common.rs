@@ -14,11 +14,17 @@ use crate::model::Timestamp;
 use crate::pipeline::{DeadLetters, Summary};
 use crate::scorer::Scorer;
 use crate::sinks::printable;
+use crate::sources::Present;
 use crate::stores::{EmbeddedConfig, EmbeddedStore, Store};
 
 /// The present.
 pub(super) fn now() -> Timestamp {
     Timestamp::from_utc(Utc::now())
+}
+
+/// The present, as sources judge records by it.
+pub(super) fn present(config: &Config) -> Present {
+    Present { now, ahead_seconds: config.windows.clock_ahead_seconds }
 }
 
 /// Prints one line to standard output.

@@ -24,7 +24,7 @@ use crate::pipeline::{Finite, Input, Progress, Stop, Stream, Summary, score_file
 use crate::sinks::{StoreSink, printable};
 use crate::stores::{Family, Store};
 
-use super::common::{ScorerFactory, now, open_dead_letters, open_store, read_blacklists};
+use super::common::{ScorerFactory, now, open_dead_letters, open_store, present, read_blacklists};
 use super::{Outcome, health, logging, report};
 
 /// How often the blacklist files are looked at for a change.
@@ -118,6 +118,7 @@ impl Worker {
             format: config.format()?,
             follow: files.follow,
             stop,
+            present: Some(present(config)),
             ..Input::default()
         };
         let context = detect::Context { blacklist: self.blacklist.clone() };
@@ -129,8 +130,6 @@ impl Worker {
             let stream = Stream {
                 input: &input,
                 leap_seconds: config.windows.leap_seconds,
-                now: &now,
-                wanted: &|_| true,
                 progress: &progress,
             };
             return Ok(score_stream(&stream, &mut factory.make(), &mut sink, &mut dead)?);
@@ -139,7 +138,6 @@ impl Worker {
             input: &input,
             settings: &config.windows,
             new_scorer: &|| factory.make(),
-            now: now(),
             in_memory_flows: None,
             progress: &progress,
         };

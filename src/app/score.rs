@@ -15,7 +15,7 @@ use crate::sinks::{Dataset, Document, NdjsonSink, Sink, SinkError, StoreSink, Ta
 
 use super::Outcome;
 use super::common::{
-    ScorerFactory, now, open_dead_letters, open_store, read_blacklists, summary_text,
+    ScorerFactory, open_dead_letters, open_store, present, read_blacklists, summary_text,
 };
 use super::progress::Bar;
 
@@ -39,15 +39,18 @@ pub(super) fn score(config: &Config, args: &ScoreArgs) -> anyhow::Result<Outcome
     let mut dead =
         open_dead_letters(args.dead_letters.as_ref().or(config.dead_letters.path.as_ref()))?;
     let mut sink = Outputs::open(config, args)?;
-    let input = Input { paths: args.files.clone(), format, ..Input::default() };
+    let input = Input {
+        paths: args.files.clone(),
+        format,
+        present: Some(present(config)),
+        ..Input::default()
+    };
     let progress = Bar::new("scoring", None);
     let begun = Instant::now();
     let summary = if is_stream {
         let stream = Stream {
             input: &input,
             leap_seconds: config.windows.leap_seconds,
-            now: &now,
-            wanted: &|_| true,
             progress: &progress,
         };
         score_stream(&stream, &mut factory.make(), &mut sink, &mut dead)?
@@ -56,7 +59,6 @@ pub(super) fn score(config: &Config, args: &ScoreArgs) -> anyhow::Result<Outcome
             input: &input,
             settings: &config.windows,
             new_scorer: &|| factory.make(),
-            now: now(),
             in_memory_flows: None,
             progress: &progress,
         };

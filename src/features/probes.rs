@@ -75,22 +75,6 @@ impl ProbeLog {
             Self::Many(probes) => probes.count,
         }
     }
-
-    /// Calls `visit` with every followed host and one of its probed ports (`None` = ICMP only).
-    pub fn for_each_target(&self, mut visit: impl FnMut(HostKey, Option<u16>)) {
-        match self {
-            Self::None => {}
-            Self::One { host, port, .. } => visit(*host, *port),
-            Self::Many(probes) => {
-                for (host, ports) in &probes.by_host {
-                    if ports.is_empty() {
-                        visit(*host, None);
-                    }
-                    ports.for_each(|port| visit(*host, Some(port)));
-                }
-            }
-        }
-    }
 }
 
 impl Probes {
@@ -141,13 +125,6 @@ impl Probes {
     /// The followed ports (`None` = ICMP) with the number of probed hosts; in no fixed order.
     pub fn ports_with_hosts(&self) -> impl Iterator<Item = (Option<u16>, u64)> {
         self.by_port.iter().map(|(port, hosts)| (*port, hosts.count()))
-    }
-
-    /// The followed hosts, ascending.
-    pub fn followed_hosts(&self) -> Vec<HostKey> {
-        let mut hosts: Vec<_> = self.by_host.iter().map(|(host, _)| *host).collect();
-        hosts.sort_unstable();
-        hosts
     }
 }
 

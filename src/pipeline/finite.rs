@@ -33,8 +33,6 @@ pub struct Finite<'a> {
     pub settings: &'a Settings,
     /// Makes a scorer that has seen nothing; called again when the input must be sorted.
     pub new_scorer: &'a dyn Fn() -> Scorer,
-    /// The time at which the files are read: nothing in them can be newer.
-    pub now: Timestamp,
     /// Flows that are sorted in memory; `None` takes the default.
     pub in_memory_flows: Option<usize>,
     /// Told while it goes on.
@@ -101,14 +99,9 @@ impl<'a> Attempt<'a> {
             self.reject(source, rejected)?;
         }
         let limits = self.run.settings.clock_limits();
-        let latest = self.run.now.plus_seconds(i64::from(limits.ahead_seconds));
         let mut usable = Vec::with_capacity(batch.flows.len());
         for located in batch.flows {
             let (flow, place) = (located.flow, located.place);
-            if flow.received.is_none() && flow.end > latest {
-                self.reject_flow(source, place, format!("{} lies in the future", flow.end))?;
-                continue;
-            }
             let time = event_time(&flow, limits);
             usable.push(Sortable::new(time, self.taken, source, place, flow));
             self.taken += 1;

@@ -8,7 +8,7 @@ use std::thread::{self, Scope};
 use std::time::Duration;
 
 use crate::formats::Format;
-use crate::sources::{Batch, ByteCounter, FileSource, Opening, SourceError};
+use crate::sources::{Batch, ByteCounter, FileSource, Opening, Present, SourceError};
 
 /// Batches that may wait between decoding and judging: about 8 MiB.
 const QUEUE_BATCHES: usize = 8;
@@ -54,6 +54,8 @@ pub struct Input {
     pub format: Option<&'static dyn Format>,
     /// Counts the bytes read.
     pub counter: ByteCounter,
+    /// What is newer than the present goes to the dead letters; not judged when absent.
+    pub present: Option<Present>,
     /// Reads on when files grow, side by side, until asked to stop. A file that is replaced or cut
     /// is read anew from its start.
     pub follow: bool,
@@ -111,7 +113,7 @@ impl Input {
     }
 
     fn opening(&self) -> Opening {
-        Opening { format: self.format, counter: self.counter.clone() }
+        Opening { format: self.format, counter: self.counter.clone(), present: self.present }
     }
 
     /// Returns whether somebody still listens.

@@ -6,9 +6,9 @@
 use std::thread;
 
 use crate::features::{Admitted, LeapGuard};
-use crate::model::{Flow, Timestamp};
+use crate::model::Flow;
 use crate::scorer::{Output, Scorer};
-use crate::sinks::{Dataset, Document, Sink};
+use crate::sinks::{Document, Sink};
 use crate::sources::{Batch, Located, Place, Reject, RejectReason, Rejected};
 
 use super::finite::in_words;
@@ -21,10 +21,6 @@ pub struct Stream<'a> {
     pub input: &'a Input,
     /// A jump ahead of more than so many seconds must be confirmed by the next record.
     pub leap_seconds: u32,
-    /// The present, for records without receive time.
-    pub now: &'a dyn Fn() -> Timestamp,
-    /// Which documents are written.
-    pub wanted: &'a dyn Fn(Dataset) -> bool,
     /// Told while it goes on.
     pub progress: &'a dyn Progress,
 }
@@ -91,19 +87,10 @@ impl Run<'_> {
             self.reject(&batch.source, rejected)?;
         }
         self.stream.progress.scored(batch.flows.len() as u64);
-        let latest = (self.stream.now)().plus_seconds(i64::from(self.scorer.clock_ahead_seconds()));
         for located in batch.flows {
             let time = located.flow.end;
             if located.flow.received.is_some() {
                 self.add(located.flow)?;
-                continue;
-            }
-            if time > latest {
-                self.reject_flow(
-                    &batch.source,
-                    located.place,
-                    format!("{time} lies in the future"),
-                )?;
                 continue;
             }
             match self.guard.admit(time, located) {
@@ -132,10 +119,7 @@ impl Run<'_> {
 
     fn write_outputs(&mut self) -> Result<(), PipelineError> {
         for output in self.outputs.drain(..) {
-            let document = Document::of(&output);
-            if (self.stream.wanted)(document.dataset) {
-                self.sink.write(&document)?;
-            }
+            self.sink.write(&Document::of(&output))?;
         }
         Ok(())
     }

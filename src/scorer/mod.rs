@@ -154,11 +154,6 @@ impl Scorer {
         output.extend(changed.into_iter().map(Output::Alert));
     }
 
-    /// How far, in seconds, an event time may lie ahead of the receive time.
-    pub fn clock_ahead_seconds(&self) -> u32 {
-        self.settings.clock_ahead_seconds
-    }
-
     /// What was seen so far.
     pub fn counters(&self) -> Counters {
         Counters {

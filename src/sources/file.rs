@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::formats::{self, Decoder, Format, MAX_RECORD_BYTES, Reject, RejectReason};
+use crate::model::{Flow, Timestamp};
 
 use super::decompress::{ByteCounter, decompressed};
 use super::lines::{Line, Lines};
@@ -25,6 +26,30 @@ pub struct Opening {
     pub format: Option<&'static dyn Format>,
     /// Counts the bytes read.
     pub counter: ByteCounter,
+    /// What is newer than the present cannot have happened; not judged when absent.
+    pub present: Option<Present>,
+}
+
+/// The present, for records that do not say when they were received.
+#[derive(Clone, Copy)]
+pub struct Present {
+    /// The clock.
+    pub now: fn() -> Timestamp,
+    /// How many seconds an exporter's clock may be ahead of it.
+    pub ahead_seconds: u32,
+}
+
+impl Present {
+    /// Refuses a flow without receive time that ends after the present.
+    fn judge(latest: Option<Timestamp>, flow: Flow) -> Result<Option<Flow>, Reject> {
+        match latest {
+            Some(latest) if flow.received.is_none() && flow.end > latest => {
+                let detail = format!("{} lies in the future", flow.end);
+                Err(Reject::new(RejectReason::BadTime, detail))
+            }
+            _ => Ok(Some(flow)),
+        }
+    }
 }
 
 /// A file or standard input, read once from front to back.
@@ -34,6 +59,7 @@ pub struct FileSource {
     decoder: Box<dyn Decoder>,
     format: &'static str,
     place: Place,
+    present: Option<Present>,
 }
 
 impl FileSource {
@@ -77,7 +103,9 @@ impl FileSource {
             return Err(SourceError::UnknownFormat { name, known: known.join(", ") });
         };
         let place = Place { offset: 0, line: 0 };
-        Ok(Self { name, lines, decoder: format.decoder(), format: format.name(), place })
+        let decoder = format.decoder();
+        let (format, present) = (format.name(), opening.present);
+        Ok(Self { name, lines, decoder, format, place, present })
     }
 
     /// The name: the path as given.
@@ -102,6 +130,9 @@ impl FileSource {
             rejected: Vec::new(),
             records: 0,
         };
+        let ahead =
+            |present: Present| (present.now)().plus_seconds(i64::from(present.ahead_seconds));
+        let latest = self.present.map(ahead);
         while batch.flows.len() < BATCH_FLOWS && batch.rejected.len() < BATCH_REJECTED {
             let next = self.lines.next(growing).map_err(|error| SourceError::Read {
                 name: Arc::clone(&self.name),
@@ -113,7 +144,13 @@ impl FileSource {
             self.place = Place { offset: self.place.offset + taken, line: place.line };
             batch.records += 1;
             let (record, decoded) = match line {
-                Line::Whole(record) => (record, self.decoder.decode(record)),
+                Line::Whole(record) => {
+                    let decoded = self.decoder.decode(record);
+                    let judge = |flow: Option<_>| {
+                        flow.map_or(Ok(None), |flow| Present::judge(latest, flow))
+                    };
+                    (record, decoded.and_then(judge))
+                }
                 Line::TooLong(beginning, length) => {
                     let detail = format!("{length} bytes, at most {MAX_RECORD_BYTES} are read");
                     (beginning, Err(Reject::new(RejectReason::TooLong, detail)))

@@ -16,7 +16,7 @@ use crate::model::Flow;
 
 pub use crate::formats::{Reject, RejectReason};
 pub use decompress::ByteCounter;
-pub use file::{FileSource, Opening};
+pub use file::{FileSource, Opening, Present};
 
 /// A flow and its place.
 #[derive(Clone, Debug, PartialEq)]

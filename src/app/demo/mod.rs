@@ -86,13 +86,8 @@ fn score(
     let (reader, mut writer) = std::io::pipe().context("opening a pipe")?;
     let source: NamedReader = ("simulation".into(), Box::new(reader));
     let input = Input { readers: Mutex::new(vec![source]), ..Input::default() };
-    let stream = Stream {
-        input: &input,
-        leap_seconds: config.windows.leap_seconds,
-        now: &common::now,
-        wanted: &|_| true,
-        progress: &progress,
-    };
+    let stream =
+        Stream { input: &input, leap_seconds: config.windows.leap_seconds, progress: &progress };
     let mut sink = StoreSink::new(Arc::clone(store), config.namespace()?);
     let summary = thread::scope(|scope| -> anyhow::Result<Summary> {
         let simulating = scope.spawn(move || write_records(simulation, &mut writer, &Quiet));
