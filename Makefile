@@ -11,12 +11,20 @@ TEST_LOG := target/test.log
 # The database that computes our windows a second time.
 VENV := target/independent
 
-.PHONY: help setup test format lint docs independent tests bench fuzz quality peerbench clean
+# Real servers: `with` starts them while the first command runs and takes them down after the second.
+STACK := tests/stack/stack
+WITH_SERVERS := tests/stack/with opensearch elasticsearch --
+# The tests that use a server where there is one, by name.
+SERVER_TESTS := $(shell grep -rlE --include='*.rs' 'FLOWSENTRY_TEST_(OPENSEARCH|ELASTICSEARCH)' tests | sed -nE 's,^tests/([^/]+)(/.*|\.rs)$$,\1,p' | sort -u)
+SERVER_TESTS := $(filter $(SERVER_TESTS),$(basename $(notdir $(wildcard tests/*.rs))))
+
+.PHONY: help setup test test-servers format lint docs independent compile tests test-majors test-security \
+    servers servers-down bench bench-cluster fuzz quality peerbench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## check the tools, fetch the dependencies
+setup: ## check the tools, fetch the dependencies; as root, install what the servers of the tests need
 	@if ! command -v cc >/dev/null; then \
 	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	        apt-get update -q && apt-get install -q -y --no-install-recommends gcc libc6-dev; \
@@ -30,8 +38,13 @@ setup: ## check the tools, fetch the dependencies
 	@for part in fmt clippy; do $(CARGO) $$part --version >/dev/null 2>&1 \
 	    || { echo "missing: cargo $$part (rustup component add rustfmt clippy)" >&2; exit 1; }; done
 	$(CARGO) fetch --locked
+	@tests/stack/tools
 
-test: setup format lint docs independent tests ## everything that must hold: format, lints, docs, tests
+test: setup format lint docs independent tests ## everything that must hold without a server: format, lints, docs, tests
+
+# OpenSearch and Elasticsearch start while everything is compiled.
+test-servers: setup ## all tests, on real servers too
+	@$(WITH_SERVERS) $(MAKE) compile -- $(MAKE) tests
 
 format: ## is the code formatted?
 	$(CARGO) fmt --check
@@ -51,14 +64,41 @@ independent: ## prepare the database of the comparison in tests/independent.rs
 	        -r tests/independent/requirements.txt; } \
 	    || { rm -rf $(VENV); echo "skipped: the comparison with a database needs python3-venv and PyPI"; }
 
+compile: ## compile the tests
+	$(CARGO) test $(PROFILE) --no-run
+
 # Tests that lack something say so on a line of their own, which is shown again at the end.
-tests: ## unit, property, snapshot, licence, architecture and doc tests
+tests: ## unit, property, snapshot, licence, architecture and doc tests; without servers of its own
 	@mkdir -p target
 	$(CARGO) test $(PROFILE) --no-fail-fast -- --show-output 2>&1 | tee $(TEST_LOG)
 	@sed -n 's/^\(skipped: .*\)/\1/p' $(TEST_LOG) | sort -u
 
+# Another pair of servers than those of `make test`; needs a JDK 21 or newer.
+test-majors: setup ## the tests that use servers, on OpenSearch 3 and Elasticsearch 9
+	@tests/stack/tools 21 99
+	@$(STACK) java 21 99 >/dev/null || { [ "$${CI:-}" != true ] || exit 1; echo "skipped: OpenSearch 3 and Elasticsearch 9 need a JDK 21 or newer"; exit 0; }; \
+	    OPENSEARCH_MAJOR=3 ELASTICSEARCH_MAJOR=9 $(WITH_SERVERS) \
+	        $(CARGO) test $(PROFILE) --no-run $(SERVER_TESTS:%=--test %) -- \
+	        $(CARGO) test $(PROFILE) --no-fail-fast $(SERVER_TESTS:%=--test %)
+
+test-security: setup ## the tests of certificates and users, on an OpenSearch that has them
+	@OPENSEARCH_SECURITY=1 tests/stack/with opensearch -- \
+	    $(CARGO) test $(PROFILE) --no-run --test cluster_faults -- \
+	    $(CARGO) test $(PROFILE) --test cluster_faults secure -- --show-output
+
+servers: ## start OpenSearch and Elasticsearch for development, print their addresses
+	@$(STACK) up opensearch elasticsearch
+	@$(STACK) env opensearch elasticsearch
+
+servers-down: ## stop them; their data stays
+	@$(STACK) down opensearch elasticsearch
+
 bench: ## speed: flows per second of one core, the store
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --bench detectors --bench stores --bench throughput
+
+bench-cluster: ## a million documents into OpenSearch and Elasticsearch, beside a plain bulk loop
+	@$(WITH_SERVERS) $(CARGO) bench --locked --no-run --bench cluster -- \
+	    $(CARGO) bench --locked --bench cluster
 
 fuzz: ## a million broken records through every decoder
 	FLOWSENTRY_FUZZ_RECORDS=1000000 $(CARGO) test $(PROFILE) --test formats broken_records -- --nocapture
