@@ -10,6 +10,7 @@ mod flow;
 mod kind;
 mod protocol;
 mod score;
+mod secret;
 mod setting;
 mod subject;
 mod time;
@@ -25,6 +26,7 @@ pub use flow::{
 pub use kind::{Kind, Technique};
 pub use protocol::{Protocol, TcpFlags};
 pub use score::{Score, Severity};
+pub use secret::Secret;
 pub use setting::SettingError;
 pub use subject::{Subject, SubjectType, WindowSpan, document_id};
 pub use time::{ParseTimestampError, Timestamp};

@@ -40,10 +40,11 @@ pub enum TermsOrder {
     Count(Direction),
     /// By key.
     Key(Direction),
-    /// By a metric below the terms; buckets without a value come last in either direction.
+    /// By a metric below the terms. No smallest value counts as larger than any, no largest one
+    /// as smaller than any. Not by a mean: the servers do not agree where none of it stands.
     Metric {
-        /// Name of the metric; for stats `name.min`, `name.max`, `name.avg`, `name.sum` or
-        /// `name.count`.
+        /// Name of a sum, minimum, maximum, value count or cardinality; for stats `name.min`,
+        /// `name.max`, `name.sum` or `name.count`.
         path: String,
         /// Up or down.
         direction: Direction,
@@ -90,8 +91,14 @@ pub type Aggregations = BTreeMap<String, Aggregation>;
 
 /// What to compute over documents, and what to compute again within each of its buckets.
 ///
-/// The embedded store is exact throughout; Elasticsearch and OpenSearch estimate cardinality and
-/// percentiles, and terms over several shards.
+/// The embedded store is exact throughout. Elasticsearch and OpenSearch estimate
+///
+/// * terms, when an index has more than 10,000 different values (1,000 within the buckets of other
+///   terms): then a value that is rare in every index may be missed or counted too low;
+/// * cardinality, above 40,000 different values (1,000 within buckets): a few per cent off;
+/// * percentiles, see there.
+///
+/// They also count the buckets of the whole answer against [`super::SearchRequest::MAX_BUCKETS`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aggregation {
     /// What to compute.
@@ -135,7 +142,7 @@ pub enum AggregationKind {
         /// The filters by key; the keys differ.
         filters: Vec<(String, Filter)>,
     },
-    /// One bucket per combination of values, by key, ascending, in pages.
+    /// One bucket per combination of values, by key, ascending, in pages. Not within buckets.
     Composite {
         /// The parts of the key, by name. Documents without one of them are left out.
         sources: Vec<(String, CompositeSource)>,
@@ -174,7 +181,11 @@ pub enum AggregationKind {
         /// Dotted name of a number field.
         field: String,
     },
-    /// Values that so many per cent of the values do not exceed, interpolated.
+    /// Values that so many per cent of the values do not exceed, interpolated linearly between the
+    /// two nearest.
+    ///
+    /// Elasticsearch and OpenSearch estimate (t-digest, compression 500): what they give lies
+    /// between values whose ranks are off by at most one and 0.5 % of the number of values.
     Percentiles {
         /// Dotted name of a number field.
         field: String,

@@ -23,6 +23,23 @@ impl SearchRequest {
         check_aggregations(self.family, &self.aggregations, Self::MAX_DEPTH)
     }
 
+    /// Checks it as a request for all hits, `page` at a time.
+    pub(super) fn check_scan(&self, page: usize) -> Result<(), RequestError> {
+        self.check()?;
+        if !(1..=Self::MAX_HITS).contains(&page) {
+            return invalid(format!("a page has 1 to {} hits, got {page}", Self::MAX_HITS));
+        }
+        if self.sort.is_empty() {
+            return invalid("reading all hits needs an order".to_owned());
+        }
+        if self.from > 0 || self.search_after.is_some() || !self.aggregations.is_empty() {
+            return invalid(
+                "reading all hits goes without `from`, `search_after` and aggregations".to_owned(),
+            );
+        }
+        Ok(())
+    }
+
     fn check_time(&self) -> Result<(), RequestError> {
         let Some(time) = self.time else { return Ok(()) };
         if self.family.period() == Period::Unlimited {
@@ -82,7 +99,7 @@ fn check_aggregations(
     };
     for (name, aggregation) in aggregations {
         check_name(name)?;
-        check_aggregation(family, name, aggregation)?;
+        check_aggregation(family, name, aggregation, depth)?;
         check_aggregations(family, &aggregation.below, below)?;
     }
     Ok(())
@@ -102,6 +119,7 @@ fn check_aggregation(
     family: Family,
     name: &str,
     aggregation: &Aggregation,
+    depth: usize,
 ) -> Result<(), RequestError> {
     use AggregationKind as Kind;
     match &aggregation.kind {
@@ -126,6 +144,9 @@ fn check_aggregation(
         Kind::Filters { filters } => {
             check_unique(name, filters.iter().map(|(key, _)| key))?;
             return filters.iter().try_for_each(|(_, filter)| resolve(family, filter).map(drop));
+        }
+        Kind::Composite { .. } if depth < SearchRequest::MAX_DEPTH => {
+            return invalid(format!("`{name}` is composite, which stands at the top only"));
         }
         Kind::Composite { sources, size, after } => {
             check_unique(name, sources.iter().map(|(key, _)| key))?;
@@ -231,7 +252,8 @@ fn check_ranges(name: &str, ranges: &[NamedRange]) -> Result<(), RequestError> {
     Ok(())
 }
 
-/// Checks that a terms aggregation is ordered by something below it that is one number.
+/// Checks that a terms aggregation is ordered by something below it that is one number. A mean is
+/// none where there are no values, and the servers do not agree where that stands.
 fn check_order(name: &str, order: &TermsOrder, below: &Aggregations) -> Result<(), RequestError> {
     use AggregationKind as Kind;
     let TermsOrder::Metric { path, .. } = order else { return Ok(()) };
@@ -239,14 +261,13 @@ fn check_order(name: &str, order: &TermsOrder, below: &Aggregations) -> Result<(
         path.split_once('.').map_or((path.as_str(), None), |(metric, part)| (metric, Some(part)));
     let fits = match (below.get(metric).map(|aggregation| &aggregation.kind), part) {
         (Some(Kind::Stats { .. }), Some(part)) => {
-            matches!(part, "count" | "sum" | "min" | "max" | "avg")
+            matches!(part, "count" | "sum" | "min" | "max")
         }
         (
             Some(
                 Kind::Sum { .. }
                 | Kind::Min { .. }
                 | Kind::Max { .. }
-                | Kind::Avg { .. }
                 | Kind::ValueCount { .. }
                 | Kind::Cardinality { .. },
             ),

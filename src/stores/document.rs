@@ -57,8 +57,11 @@ pub(super) fn check_document<'a>(
     let Value::Object(object) = source else {
         return Err(format!("a document is a JSON object, not {}", describe(source)));
     };
-    let mut walk =
-        Walk { family: index.family(), path: String::with_capacity(64), leaves: Vec::new() };
+    let mut walk = Walk {
+        family: index.family(),
+        path: String::with_capacity(64),
+        leaves: Vec::with_capacity(64),
+    };
     walk.object(object, DEPTH_LIMIT)?;
     check_time(index, &walk.leaves)?;
     Ok(walk.leaves)
@@ -96,6 +99,15 @@ impl<'a> Walk<'a> {
                 self.path.push('.');
             }
             self.path.push_str(key);
+            if key.split('.').any(|part| part.trim().is_empty()) {
+                return Err(format!("field `{}` has an empty part in its name", self.shown()));
+            }
+            if length == 0 && key.starts_with('_') {
+                let shown = self.shown();
+                return Err(format!(
+                    "field `{shown}`: names that begin with `_` are the stores' own"
+                ));
+            }
             self.value(value, depth)?;
             self.path.truncate(length);
         }
@@ -188,8 +200,8 @@ fn read(kind: FieldKind, value: &Value) -> Result<Option<LeafValue<'_>>, ()> {
     let leaf = match (kind, value) {
         (FieldKind::Text, Value::String(_) | Value::Number(_) | Value::Bool(_)) => return Ok(None),
         (FieldKind::Keyword, Value::String(text)) => {
-            // Bytes first: counting characters is only needed for long texts.
-            if text.len() > KEYWORD_LIMIT && text.chars().count() > KEYWORD_LIMIT {
+            // Bytes first: counting is only needed for long texts.
+            if text.len() > KEYWORD_LIMIT && text.encode_utf16().count() > KEYWORD_LIMIT {
                 return Ok(None);
             }
             LeafValue::Text(Cow::Borrowed(text))
@@ -199,7 +211,7 @@ fn read(kind: FieldKind, value: &Value) -> Result<Option<LeafValue<'_>>, ()> {
         }
         (FieldKind::Keyword, Value::Bool(flag)) => LeafValue::Text(Cow::Owned(flag.to_string())),
         (FieldKind::Ip, Value::String(text)) => LeafValue::Ip(text.parse().map_err(drop)?),
-        (FieldKind::Date, Value::String(text)) => {
+        (FieldKind::Date, Value::String(text)) if is_plain_time(text) => {
             LeafValue::Date(text.parse::<Timestamp>().map_err(drop)?.millis())
         }
         (FieldKind::Date, Value::Number(number)) => {
@@ -217,6 +229,17 @@ fn read(kind: FieldKind, value: &Value) -> Result<Option<LeafValue<'_>>, ()> {
         _ => return Err(()),
     };
     Ok(Some(leaf))
+}
+
+/// Whether a text is a time in the one form of RFC 3339 that all stores read: no space for the `T`,
+/// no small letters, no leap second, nothing finer than a nanosecond.
+fn is_plain_time(text: &str) -> bool {
+    let fraction = text.get(19..).and_then(|rest| rest.strip_prefix('.')).unwrap_or_default();
+    let decimals = fraction.bytes().take_while(u8::is_ascii_digit).count();
+    text.as_bytes().get(10) == Some(&b'T')
+        && !text.ends_with('z')
+        && text.get(17..19) != Some("60")
+        && decimals <= 9
 }
 
 /// Whether so many milliseconds after the epoch are a [`Timestamp`].
@@ -254,6 +277,18 @@ fn describe(value: &Value) -> String {
         Value::String(text) => format!("`{}`", text.chars().take(64).collect::<String>()),
         Value::Array(_) => "an array".to_owned(),
         Value::Object(_) => "an object".to_owned(),
+    }
+}
+
+/// Gives every zero in `source` a positive sign: servers keep two zeros apart.
+pub(super) fn unsign_zeros(source: &mut Value) {
+    match source {
+        Value::Number(number) if number.is_f64() && number.as_f64() == Some(0.0) => {
+            *source = Value::from(0.0);
+        }
+        Value::Array(values) => values.iter_mut().for_each(unsign_zeros),
+        Value::Object(object) => object.values_mut().for_each(unsign_zeros),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

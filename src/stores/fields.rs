@@ -1,16 +1,20 @@
 //! The field catalogue: every field that documents of ours can be searched by, with its type.
 //!
-//! It plays the part of an Elasticsearch mapping with `dynamic: false`: index templates are
-//! rendered from it, requests are checked against it, and a document whose catalogued field has a
-//! value of another type is rejected. Fields that are not listed are stored, not searchable.
-//! A new field is one line, in the order of names.
+//! It plays the part of an Elasticsearch mapping with `dynamic: false`: the files in
+//! `index-templates/component/` hold the same fields, requests are checked against it, and a
+//! document whose catalogued field has a value of another type is rejected. Fields that are not
+//! listed are stored, not searchable. A new field is one line, in the order of names, and one in
+//! the file of each of its families.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use super::Family;
 
 /// The type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FieldKind {
-    /// A text that is compared as a whole. Texts longer than [`KEYWORD_LIMIT`] characters are
+    /// A text that is compared as a whole. Texts longer than [`KEYWORD_LIMIT`] are
     /// stored, not searchable (`ignore_above`).
     Keyword,
     /// An IP address of either version; version 4 sorts as its mapped version 6 address.
@@ -46,7 +50,7 @@ impl FieldKind {
     }
 }
 
-/// The longest searchable keyword, in characters: what Elasticsearch's own templates use.
+/// The longest searchable keyword, in units of UTF-16, as Java counts: what Elasticsearch's own templates use.
 pub const KEYWORD_LIMIT: usize = 1024;
 
 /// The most keys of one [`FieldKind::DoubleMap`] in one document; every key of an index costs a
@@ -247,19 +251,36 @@ pub(super) enum Meaning {
     Unknown,
 }
 
-/// Returns what `path` means in documents of `family`. Cost: a binary search.
+/// The catalogue by path. Every value of every document is looked up here, which as a binary
+/// search over long common beginnings took as long as writing the document.
+struct Paths {
+    fields: HashMap<&'static str, &'static Field>,
+    /// The families that have fields below a path.
+    parents: HashMap<&'static str, u8>,
+    maps: Vec<&'static Field>,
+}
+
+static PATHS: LazyLock<Paths> = LazyLock::new(|| {
+    let mut parents = HashMap::new();
+    for field in FIELDS {
+        for (dot, _) in field.name.match_indices('.') {
+            *parents.entry(&field.name[..dot]).or_default() |= field.families;
+        }
+    }
+    let maps = FIELDS.iter().filter(|field| field.kind == DoubleMap).collect();
+    Paths { fields: FIELDS.iter().map(|field| (field.name, field)).collect(), parents, maps }
+});
+
+/// Returns what `path` means in documents of `family`. Cost: two look-ups.
 pub(super) fn meaning(family: Family, path: &str) -> Meaning {
-    let at = FIELDS.partition_point(|field| field.name < path);
-    if let Some(field) = FIELDS.get(at).filter(|field| field.name == path) {
+    if let Some(field) = PATHS.fields.get(path) {
         return if field.belongs_to(family) { Meaning::Field(field) } else { Meaning::Unknown };
     }
     if let Some(key) = map_key(family, path) {
         return if is_map_key(key) { Meaning::MapKey } else { Meaning::BadMapKey };
     }
-    // Names below `path.` sort together, but `path-x` may come before them ('-' < '.').
-    let below = FIELDS[at..].iter().take_while(|field| field.name.starts_with(path));
-    let mut children = below.filter(|field| field.name.as_bytes().get(path.len()) == Some(&b'.'));
-    if children.any(|field| field.belongs_to(family)) { Meaning::Parent } else { Meaning::Unknown }
+    let families = PATHS.parents.get(path).copied().unwrap_or_default();
+    if families & family.bit() != 0 { Meaning::Parent } else { Meaning::Unknown }
 }
 
 /// Returns the type that requests see under `path`: that of a field, or of a key of a map.
@@ -273,7 +294,7 @@ pub(super) fn kind_of(family: Family, path: &str) -> Option<FieldKind> {
 
 /// The part of `path` below a map of doubles of `family`.
 fn map_key(family: Family, path: &str) -> Option<&str> {
-    let mut maps = of_family(family).filter(|field| field.kind == DoubleMap);
+    let mut maps = PATHS.maps.iter().filter(|field| field.belongs_to(family));
     maps.find_map(|field| path.strip_prefix(field.name)?.strip_prefix('.'))
 }
 

@@ -16,15 +16,21 @@
 //! caller's.
 
 mod aggregation;
+mod calendar;
 mod check;
+mod cluster;
 mod document;
 mod embedded;
 pub mod fields;
 mod filter;
+mod histogram;
 mod names;
 mod request;
 mod resolve;
 mod response;
+mod source;
+
+use std::ops::ControlFlow;
 
 use serde_json::Value;
 
@@ -33,6 +39,11 @@ use crate::model::Timestamp;
 pub use aggregation::{
     Aggregation, AggregationKind, Aggregations, CalendarUnit, CompositeSource, Interval,
     NamedRange, TermsOrder,
+};
+pub(crate) use cluster::bounded;
+pub use cluster::{
+    Call, Cluster, ClusterError, ClusterSettings, ClusterStore, Flavour, InvalidVersion, Method,
+    Reply, Server, ServerVersion, SslSettings, VerificationMode,
 };
 pub use document::Document;
 pub use embedded::{EmbeddedConfig, EmbeddedStore};
@@ -84,6 +95,33 @@ pub trait Store: Send + Sync {
     /// When the request is not valid for the family's fields ([`SearchRequest::check`]), when the
     /// store cannot do what it asks for, or when the store fails.
     fn search(&self, request: &SearchRequest) -> Result<SearchResponse, StoreError>;
+
+    /// Creates one document unless its id exists in its index.
+    ///
+    /// # Errors
+    /// As [`Self::bulk`].
+    fn create(&self, document: Document) -> Result<BulkItem, StoreError> {
+        let outcome = self.bulk(vec![document])?;
+        Ok(outcome.items.into_iter().next().expect("a bulk has one item per document"))
+    }
+
+    /// Hands all hits of `request` to `each`, at most `page` at a time, in order and as they were
+    /// at one moment: what is written meanwhile is not seen. Ends early when `each` breaks. Holds
+    /// a page or a hundred thousand sort keys in memory, whatever the number of hits.
+    ///
+    /// The request has an order and neither aggregations nor `from` nor `search_after`; its `size`
+    /// counts for nothing. Its last sort key must be one that no two documents share, or hits may
+    /// be left out. OpenSearch before 2.4 cannot hold a moment: a document written meanwhile may
+    /// be seen there.
+    ///
+    /// # Errors
+    /// As [`Self::search`]; some pages may have been handed out then.
+    fn scan(
+        &self,
+        request: &SearchRequest,
+        page: usize,
+        each: &mut dyn FnMut(Vec<Hit>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
 
     /// Drops the indices of `family`, in all namespaces, whose whole period ended at or before
     /// `cutoff`, and returns their names. Families without a period lose nothing.
@@ -205,6 +243,9 @@ pub enum StoreError {
         /// What went wrong.
         source: std::io::Error,
     },
+    /// The cluster did not do it.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The engine failed, or its files are damaged.
     #[error("{action}: {reason}")]
     Engine {

@@ -43,7 +43,8 @@ pub enum Direction {
 /// One key of the order of hits.
 ///
 /// Documents without the field come last in either direction; of several values the smallest
-/// counts going up, the largest going down.
+/// counts going up, the largest going down. In the order of a long, none is equal to the very last
+/// number: `i64::MAX` going up, `i64::MIN` going down.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sort {
     /// Dotted field name.

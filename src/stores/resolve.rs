@@ -14,6 +14,14 @@ use crate::model::Timestamp;
 /// The most values of one terms filter, as `index.max_terms_count` of Elasticsearch.
 const MAX_TERMS: usize = 65_536;
 
+/// The most conditions of one filter: OpenSearch counts a range twice, and takes 1,024
+/// (`indices.query.bool.max_clause_count`).
+const MAX_CLAUSES: usize = 500;
+
+/// The longest prefix, or end of a range of keywords, in bytes: the servers make automata of them
+/// and take none of more states.
+const MAX_TEXT_BYTES: usize = 1_000;
+
 /// A filter with its fields and values resolved; ranges include both ends.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Condition {
@@ -88,7 +96,34 @@ pub(super) fn searchable(
 
 /// Returns `filter` with fields and values resolved.
 pub(super) fn resolve(family: Family, filter: &Filter) -> Result<Condition, RequestError> {
-    resolve_below(family, filter, SearchRequest::MAX_DEPTH)
+    let condition = resolve_below(family, filter, SearchRequest::MAX_DEPTH)?;
+    if clauses(family, filter) > MAX_CLAUSES {
+        return invalid(format!(
+            "a filter has at most {MAX_CLAUSES} conditions, use `Terms` for many values of a field"
+        ));
+    }
+    Ok(condition)
+}
+
+/// How many conditions the servers make of it: values of one field are a single one, but for dates.
+fn clauses(family: Family, filter: &Filter) -> usize {
+    match filter {
+        Filter::And(filters) | Filter::Or(filters) => {
+            filters.iter().map(|filter| clauses(family, filter)).sum()
+        }
+        Filter::Not(filter) => clauses(family, filter),
+        Filter::Terms { field, values } => match fields::kind_of(family, field) {
+            Some(FieldKind::Date) => values.len(),
+            Some(_) | None => 1,
+        },
+        Filter::All
+        | Filter::Term { .. }
+        | Filter::Range { .. }
+        | Filter::InNetwork { .. }
+        | Filter::Exists { .. }
+        | Filter::Prefix { .. }
+        | Filter::Ids(_) => 1,
+    }
 }
 
 fn resolve_below(family: Family, filter: &Filter, depth: usize) -> Result<Condition, RequestError> {
@@ -106,6 +141,9 @@ fn resolve_below(family: Family, filter: &Filter, depth: usize) -> Result<Condit
         Filter::And(filters) => Condition::And(all(filters)?),
         Filter::Or(filters) => Condition::Or(all(filters)?),
         Filter::Not(filter) => Condition::Not(Box::new(resolve_below(family, filter, below)?)),
+        Filter::Ids(ids) if ids.len() > MAX_TERMS => {
+            return invalid(format!("a filter has at most {MAX_TERMS} ids"));
+        }
         Filter::Ids(ids) => Condition::Ids(ids.iter().map(|id| id.as_str().to_owned()).collect()),
         Filter::Term { field, value } => equal(family, field, value)?,
         Filter::Terms { field, values } if values.len() <= MAX_TERMS => {
@@ -114,6 +152,9 @@ fn resolve_below(family: Family, filter: &Filter, depth: usize) -> Result<Condit
             Condition::Or(each.collect::<Result<_, _>>()?)
         }
         Filter::Terms { .. } => return invalid(format!("a filter has at most {MAX_TERMS} values")),
+        Filter::Range { from, to, .. } if [from, to].into_iter().any(is_long_text) => {
+            return invalid(format!("the end of a range has at most {MAX_TEXT_BYTES} bytes"));
+        }
         Filter::Range { field, from, to } => range(family, field, from, to)?,
         Filter::InNetwork { field, network } => match known(family, field)? {
             FieldKind::Ip => Condition::Ip {
@@ -127,6 +168,9 @@ fn resolve_below(family: Family, filter: &Filter, depth: usize) -> Result<Condit
             let kind = searchable(family, field, "an exists filter")?;
             Condition::Exists { field: field.clone(), kind }
         }
+        Filter::Prefix { prefix, .. } if prefix.len() > MAX_TEXT_BYTES => {
+            return invalid(format!("a prefix has at most {MAX_TEXT_BYTES} bytes"));
+        }
         Filter::Prefix { field, prefix } => match known(family, field)? {
             FieldKind::Keyword => {
                 Condition::Prefix { field: field.clone(), prefix: prefix.clone() }
@@ -134,6 +178,15 @@ fn resolve_below(family: Family, filter: &Filter, depth: usize) -> Result<Condit
             kind => return Err(wrong(field, kind, "a prefix filter")),
         },
     })
+}
+
+fn is_long_text(limit: &Limit) -> bool {
+    match limit {
+        Limit::Included(Scalar::Text(text)) | Limit::Excluded(Scalar::Text(text)) => {
+            text.len() > MAX_TEXT_BYTES
+        }
+        Limit::Open | Limit::Included(_) | Limit::Excluded(_) => false,
+    }
 }
 
 fn equal(family: Family, field: &str, value: &Scalar) -> Result<Condition, RequestError> {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use flowsentry::model::Timestamp;
 use flowsentry::stores::{
@@ -16,9 +17,13 @@ use super::model::{
     BYTES, KIND, Row, SECONDS, fill, filter, holds, id_of, ids, row, state, windows,
 };
 
-pub fn filters_agree_with_a_naive_evaluation(store: &dyn Store, namespace: &Namespace) {
+pub fn filters_agree_with_a_naive_evaluation(
+    store: &dyn Store,
+    namespace: &Namespace,
+    fillings: u32,
+) {
     // Few fillings, many filters each: a filling costs a sync per day, a filter nearly nothing.
-    let mut runner = TestRunner::new(Config { cases: 12, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: fillings, ..Config::default() });
     let filling = std::cell::Cell::new(0);
     let rows = proptest::collection::vec(row(), 1..60);
     let filters = proptest::collection::vec(filter(), 40);
@@ -78,7 +83,8 @@ pub fn range_ends_are_in_or_out_as_asked(store: &dyn Store, namespace: &Namespac
 }
 
 pub fn a_search_sees_its_own_namespace_and_family_alone(store: &dyn Store, namespace: &Namespace) {
-    let other = Namespace::new("another-site").unwrap();
+    // A name that begins like the other.
+    let other = Namespace::new(&format!("{namespace}-2026")).unwrap();
     fill(store, namespace, &[Row::at("2026-11-21T10:00:00Z")]);
     fill(store, &other, &[Row::at("2026-11-21T10:00:00Z"), Row::at("2026-11-22T10:00:00Z")]);
     store.bulk(vec![state(namespace, "a", json!({}))]).unwrap();
@@ -105,53 +111,6 @@ pub fn a_time_range_cuts_at_the_millisecond(store: &dyn Store, namespace: &Names
     assert_eq!(ids(store, ever), some(0..3));
 }
 
-pub fn pages_follow_each_other_without_gap(store: &dyn Store, namespace: &Namespace) {
-    // Many ties in the first key, several days, a few without the field.
-    let rows: Vec<_> = (0..53_i64)
-        .map(|number| {
-            let mut row = Row::at("2026-11-21T00:00:00Z");
-            row.time = row.time.plus_seconds(number * 7000);
-            row.seconds = (number % 10 != 0).then_some(number % 4);
-            row
-        })
-        .collect();
-    fill(store, namespace, &rows);
-    let request = windows(namespace)
-        .sort(Sort::descending(SECONDS))
-        .sort(Sort::ascending("event.id"))
-        .source(SourceFields::None);
-    let whole = store.search(&request.clone().size(100)).unwrap().hits;
-    assert_eq!(whole.len(), rows.len());
-    let mut paged = Vec::new();
-    let mut after: Option<Vec<SortValue>> = None;
-    loop {
-        let mut page = request.clone().size(7);
-        page.search_after = after;
-        let hits = store.search(&page).unwrap().hits;
-        let Some(last) = hits.last() else { break };
-        after = Some(last.sort.clone());
-        paged.extend(hits);
-    }
-    assert_eq!(paged, whole);
-    let skipped = store.search(&request.skip(50).size(10)).unwrap().hits;
-    assert_eq!(skipped, whole[50..]);
-}
-
-pub fn missing_values_sort_last_in_both_directions(store: &dyn Store, namespace: &Namespace) {
-    let row = || Row::at("2026-11-21T10:00:00Z");
-    fill(store, namespace, &[row(), row().bytes(1.5), row().bytes(-2.0), row().bytes(3.0)]);
-    let order = |sort| -> Vec<_> {
-        let hits = store.search(&windows(namespace).size(10).sort(sort)).unwrap().hits;
-        hits.into_iter().map(|hit| hit.sort[0].clone()).collect()
-    };
-    let [low, middle, high] = [-2.0, 1.5, 3.0].map(SortValue::Number);
-    assert_eq!(
-        order(Sort::ascending(BYTES)),
-        [low.clone(), middle.clone(), high.clone(), SortValue::Missing]
-    );
-    assert_eq!(order(Sort::descending(BYTES)), [high, middle, low, SortValue::Missing]);
-}
-
 pub fn a_source_can_be_cut(store: &dyn Store, namespace: &Namespace) {
     fill(store, namespace, &[Row::at("2026-11-21T10:00:00Z").bytes(5.0).kind("source")]);
     let source = |wanted| {
@@ -165,6 +124,68 @@ pub fn a_source_can_be_cut(store: &dyn Store, namespace: &Namespace) {
     });
     assert_eq!(source(only), cut);
     assert_eq!(source(SourceFields::None), json!(null));
+    assert_eq!(source(SourceFields::Only(Vec::new())), json!({}));
+    assert_eq!(source(SourceFields::Only(vec!["nothing".into(), "*".into()])), json!({}));
+    // Names with dots, lists of objects, empty things.
+    let mut odd = Row::at("2026-11-21T11:00:00Z").document(namespace, "odd");
+    odd.source["event.kind"] = json!("state");
+    odd.source["x"] = json!({"y": [{"z": 1, "w": 2}, {"w": 3}, 4], "e": {}, "n": null, "l": []});
+    assert_eq!(store.bulk(vec![odd.clone()]).unwrap().created(), 1);
+    let request = windows(namespace).size(1).sort(Sort::descending("@timestamp"));
+    let source = |fields: &[&str]| {
+        let fields = fields.iter().map(|field| (*field).to_owned()).collect();
+        let request = request.clone().source(SourceFields::Only(fields));
+        store.search(&request).unwrap().hits[0].source.clone()
+    };
+    assert_eq!(source(&["event"]), json!({"event": {"id": "odd"}, "event.kind": "state"}));
+    assert_eq!(
+        source(&["event.kind", "x.y.z"]),
+        json!({"event.kind": "state", "x": {"y": [{"z": 1}]}})
+    );
+    assert_eq!(source(&["x"]), json!({"x": odd.source["x"]}));
+    assert_eq!(source(&["x.e", "x.n", "x.l"]), json!({"x": {"e": {}, "n": null, "l": []}}));
+    assert_eq!(source(&[""]), odd.source);
+}
+
+pub fn limits_are_the_same_everywhere(store: &dyn Store, namespace: &Namespace) {
+    let row = Row::at("2026-11-21T10:00:00Z").kind("source").bytes(5.0);
+    fill(store, namespace, &[row]);
+    let total = |filter: Filter| match store.search(&windows(namespace).filter(filter)) {
+        Ok(answer) => Ok(answer.total),
+        Err(StoreError::Request(error)) => Err(error.to_string()),
+        Err(error) => panic!("{error}"),
+    };
+    let ranges = |field: &str, count: u32, value: fn(u32) -> Scalar| {
+        let one = |at| Filter::between(field, value(at * 10), value(at * 10 + 6));
+        Filter::Or((0..count).map(one).collect())
+    };
+    let text: fn(u32) -> Scalar = |at| format!("r{at:05}").into();
+    let address: fn(u32) -> Scalar = |at| IpAddr::from(at.to_be_bytes()).into();
+    assert_eq!(total(ranges(BYTES, 500, Scalar::from)), Ok(1));
+    assert_eq!(total(ranges(SECONDS, 500, Scalar::from)), Ok(0));
+    assert_eq!(total(ranges("source.ip", 500, address)), Ok(0));
+    assert_eq!(total(ranges(KIND, 500, text)), Ok(0));
+    let refused = total(ranges(BYTES, 501, Scalar::from)).unwrap_err();
+    assert!(refused.starts_with("a filter has at most 500 conditions"), "{refused}");
+    let terms =
+        |count| Filter::terms(KIND, (0..count).map(|at| format!("t{at}")).collect::<Vec<_>>());
+    assert_eq!(total(terms(65_536)), Ok(0));
+    assert_eq!(total(terms(65_537)).unwrap_err(), "a filter has at most 65536 values");
+    let prefix = |count| Filter::Prefix { field: KIND.to_owned(), prefix: "s".repeat(count) };
+    assert_eq!(total(prefix(1_000)), Ok(0));
+    assert_eq!(total(prefix(1_001)).unwrap_err(), "a prefix has at most 1000 bytes");
+    let deep = |count| (0..count).fold(Filter::term(KIND, "source"), |filter, _| filter.negate());
+    assert_eq!((total(deep(14)), total(deep(15))), (Ok(1), Ok(0)));
+    assert!(total(deep(16)).is_err());
+    // What no keyword can be is not found, however long.
+    for length in [1_025, 40_000] {
+        assert_eq!(total(Filter::term(KIND, "s".repeat(length))), Ok(0));
+    }
+    let above = |length| total(Filter::at_least(KIND, "s".repeat(length)));
+    assert_eq!(above(1_000), Ok(0));
+    assert_eq!(above(1_001).unwrap_err(), "the end of a range has at most 1000 bytes");
+    assert_eq!(total(Filter::term(BYTES, f64::INFINITY)), Ok(0));
+    assert_eq!(total(Filter::at_least(BYTES, f64::NEG_INFINITY)), Ok(1));
 }
 
 fn refused(store: &dyn Store, request: SearchRequest) -> RequestError {

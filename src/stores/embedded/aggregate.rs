@@ -8,11 +8,11 @@ use std::collections::{HashMap, HashSet};
 
 use tantivy::SegmentReader;
 
-use super::calendar::{bucket_start, next_start};
 use super::columns::Values;
 use super::condition::{DocumentSet, matching};
 use super::hits::Sorter;
 use super::partial::{Numbers, Partial, PartialBucket};
+use crate::stores::calendar::{bucket_start, next_start};
 use crate::stores::resolve::{known, resolve};
 use crate::stores::{
     Aggregation, AggregationKind, Aggregations, CompositeSource, Family, Interval, Key, NamedRange,

@@ -1,18 +1,20 @@
 //! A search over all its indices: every segment adds its part, then the parts become the answer.
 
 use std::cmp::Ordering;
+use std::ops::ControlFlow;
 
 use super::aggregate::{Segment, SegmentError, collect_all, prepare};
-use super::calendar::{bucket_start, bucket_text, next_start};
 use super::condition::matching;
 use super::hits::{Candidate, Shard, Sorter, fetch, first_hits};
 use super::index::engine_error;
 use super::partial::{Partial, PartialBucket, add_all, empty};
 use crate::model::Timestamp;
+use crate::stores::calendar::bucket_text;
+use crate::stores::histogram::{fill, too_many};
 use crate::stores::resolve::{Condition, resolve};
 use crate::stores::{
     Aggregation, AggregationKind, AggregationResult, AggregationResults, Aggregations, Bucket,
-    Direction, Interval, Key, RequestError, SearchRequest, SearchResponse, Stats, StoreError,
+    Direction, Hit, Key, RequestError, SearchRequest, SearchResponse, Stats, StoreError,
     TermsOrder,
 };
 
@@ -21,6 +23,14 @@ pub(super) fn search(
     request: &SearchRequest,
     shards: &[Shard],
 ) -> Result<SearchResponse, StoreError> {
+    let mut found = find(request, shards)?;
+    let aggregations = Finish { shards }.all(&request.aggregations, found.partials)?;
+    let page = found.hits.split_off(request.from.min(found.hits.len()));
+    let hits = fetch(shards, page, &request.source)?;
+    Ok(SearchResponse { total: found.total, hits, aggregations })
+}
+
+fn find(request: &SearchRequest, shards: &[Shard]) -> Result<Found, StoreError> {
     let condition = condition_of(request)?;
     let mut found = Found { total: 0, hits: Vec::new(), partials: empty(&request.aggregations) };
     for (at, shard) in shards.iter().enumerate() {
@@ -32,10 +42,46 @@ pub(super) fn search(
             })?;
         }
     }
-    let aggregations = Finish { shards }.all(&request.aggregations, found.partials)?;
-    let page = found.hits.split_off(request.from.min(found.hits.len()));
-    let hits = fetch(shards, page, &request.source)?;
-    Ok(SearchResponse { total: found.total, hits, aggregations })
+    Ok(found)
+}
+
+/// How many hits of a scan are put in order at a time: about a hundred bytes each, and one pass
+/// over the indices.
+const SCAN_CANDIDATES: usize = 100_000;
+
+/// Hands all hits of `request`, which was checked and is sorted, to `each` in pages.
+pub(super) fn scan(
+    request: &SearchRequest,
+    shards: &[Shard],
+    page: usize,
+    each: &mut dyn FnMut(Vec<Hit>) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    let wanted = page.max(SCAN_CANDIDATES / page * page);
+    let mut request = SearchRequest { size: wanted, ..request.clone() };
+    loop {
+        let found = find(&request, shards)?;
+        let is_last = found.hits.len() < wanted;
+        request.search_after = found.hits.last().map(|last| last.sort.clone());
+        for candidates in found.hits.chunks(page) {
+            if each(fetch(shards, candidates.to_vec(), &request.source)?).is_break() {
+                return Ok(());
+            }
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// Returns what each of `aggregations` says about no documents at all.
+pub(in crate::stores) fn nothing_found(
+    aggregations: &Aggregations,
+) -> Result<AggregationResults, RequestError> {
+    match (Finish { shards: &[] }).all(aggregations, empty(aggregations)) {
+        Ok(results) => Ok(results),
+        Err(StoreError::Request(error)) => Err(error),
+        Err(_) => unreachable!("nothing is read where there are no documents"),
+    }
 }
 
 fn condition_of(request: &SearchRequest) -> Result<Condition, StoreError> {
@@ -150,8 +196,8 @@ impl Finish<'_> {
         match &aggregation.kind {
             Kind::DateHistogram { interval, extended_bounds, min_doc_count, .. } => {
                 if *min_doc_count == 0 {
-                    let range = histogram_range(*interval, &buckets, *extended_bounds);
-                    buckets = fill(name, *interval, range, buckets, &aggregation.below)?;
+                    let empty = || PartialBucket::empty(&aggregation.below);
+                    buckets = fill(name, *interval, *extended_bounds, buckets, empty)?;
                 } else {
                     buckets.retain(|(_, bucket)| bucket.count >= *min_doc_count);
                 }
@@ -197,60 +243,6 @@ impl Finish<'_> {
     }
 }
 
-fn too_many(name: &str) -> RequestError {
-    let most = SearchRequest::MAX_BUCKETS;
-    RequestError::Invalid(format!(
-        "`{name}` gives more than {most} buckets, use a longer interval or a shorter time range"
-    ))
-}
-
-/// The starts of the first and last bucket to be shown.
-fn histogram_range(
-    interval: Interval,
-    buckets: &[(Key, PartialBucket)],
-    bounds: Option<(Timestamp, Timestamp)>,
-) -> Option<(i64, i64)> {
-    let first = buckets.first().and_then(|(key, _)| key.as_integer());
-    let last = buckets.last().and_then(|(key, _)| key.as_integer());
-    let present = first.zip(last);
-    let bounds = bounds.map(|(from, to)| {
-        (bucket_start(interval, from.millis()), bucket_start(interval, to.millis()))
-    });
-    match (present, bounds) {
-        (Some((first, last)), Some((from, to))) => Some((first.min(from), last.max(to))),
-        (range, None) | (None, range) => range,
-    }
-}
-
-/// Adds empty buckets so that the range has no gap.
-fn fill(
-    name: &str,
-    interval: Interval,
-    range: Option<(i64, i64)>,
-    buckets: Vec<(Key, PartialBucket)>,
-    below: &Aggregations,
-) -> Result<Vec<(Key, PartialBucket)>, StoreError> {
-    let Some((mut start, last)) = range else { return Ok(buckets) };
-    let mut filled = Vec::new();
-    let mut present = buckets.into_iter().peekable();
-    while start <= last {
-        if filled.len() > SearchRequest::MAX_BUCKETS {
-            return Err(too_many(name).into());
-        }
-        let key = Key::Integer(start);
-        match present.next_if(|(present, _)| *present <= key) {
-            Some((present, bucket)) => filled.push((present, bucket)),
-            None => filled.push((key, PartialBucket::empty(below))),
-        }
-        let next = next_start(interval, start);
-        if next <= start {
-            break;
-        }
-        start = next;
-    }
-    Ok(filled)
-}
-
 /// Returns one bucket per key, in the order of the request; `buckets` are numbered by it.
 fn named<'k>(
     keys: impl Iterator<Item = &'k str>,
@@ -289,29 +281,31 @@ fn sort_terms(order: &TermsOrder, below: &Aggregations, buckets: &mut Vec<(Key, 
     }
 }
 
-fn compare_metrics(direction: Direction, a: Option<f64>, b: Option<f64>) -> Ordering {
-    match (a, b, direction) {
-        (None, None, _) => Ordering::Equal,
-        (None, Some(_), _) => Ordering::Greater,
-        (Some(_), None, _) => Ordering::Less,
-        (Some(a), Some(b), Direction::Ascending) => a.total_cmp(&b),
-        (Some(a), Some(b), Direction::Descending) => b.total_cmp(&a),
+fn compare_metrics(direction: Direction, a: f64, b: f64) -> Ordering {
+    match direction {
+        Direction::Ascending => a.total_cmp(&b),
+        Direction::Descending => b.total_cmp(&a),
     }
 }
 
-fn metric_value(kind: &AggregationKind, part: &str, partial: &Partial) -> Option<f64> {
+/// The number that a bucket is ordered by: no value is beyond all smallest and all largest ones.
+fn metric_value(kind: &AggregationKind, part: &str, partial: &Partial) -> f64 {
     use AggregationKind as Kind;
     match partial {
-        Partial::Count(count) => Some(*count as f64),
-        Partial::Distinct(keys) => Some(keys.len() as f64),
+        Partial::Count(count) => *count as f64,
+        Partial::Distinct(keys) => keys.len() as f64,
         Partial::Numbers(numbers) => match (kind, part) {
-            (Kind::Min { .. }, _) | (Kind::Stats { .. }, "min") => numbers.min(),
-            (Kind::Max { .. }, _) | (Kind::Stats { .. }, "max") => numbers.max(),
-            (Kind::Avg { .. }, _) | (Kind::Stats { .. }, "avg") => numbers.mean(),
-            (Kind::Stats { .. }, "count") => Some(numbers.count as f64),
-            _ => Some(numbers.sum()),
+            (Kind::Min { .. }, _) | (Kind::Stats { .. }, "min") => {
+                numbers.min().unwrap_or(f64::INFINITY)
+            }
+            (Kind::Max { .. }, _) | (Kind::Stats { .. }, "max") => {
+                numbers.max().unwrap_or(f64::NEG_INFINITY)
+            }
+            (Kind::Stats { .. }, "count") => numbers.count as f64,
+            _ => numbers.sum(),
         },
-        Partial::Buckets(_) | Partial::Values(_) | Partial::Hits(_) => None,
+        // Nothing is ordered by these.
+        Partial::Buckets(_) | Partial::Values(_) | Partial::Hits(_) => 0.0,
     }
 }
 

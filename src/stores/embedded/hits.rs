@@ -2,15 +2,16 @@
 
 use std::cmp::Ordering;
 
-use serde_json::{Map, Value};
 use tantivy::columnar::TermOrdHit;
 use tantivy::{DocAddress, Searcher};
 
 use super::aggregate::{Segment, SegmentError};
 use super::columns::Values;
 use super::layout::{SEQUENCE, ip_text, read_document};
+use crate::stores::fields::FieldKind;
 use crate::stores::resolve::known;
 use crate::stores::response::ip_number;
+use crate::stores::source::project;
 use crate::stores::{
     Direction, DocumentId, Hit, IndexName, Key, Sort, SortValue, SourceFields, StoreError, Version,
 };
@@ -42,10 +43,24 @@ pub(super) fn first_hits(candidates: &mut Vec<Candidate>, sort: &[Sort], size: u
     candidates.truncate(size);
 }
 
-/// Missing values come last in either direction.
+/// The number in whose place a missing one is ordered.
+fn last_whole(direction: Direction) -> i64 {
+    match direction {
+        Direction::Ascending => i64::MAX,
+        Direction::Descending => i64::MIN,
+    }
+}
+
+/// Missing values come last in either direction, beside the number that does.
 fn compare_values(direction: Direction, a: &SortValue, b: &SortValue) -> Ordering {
     let order = match (a, b) {
         (SortValue::Missing, SortValue::Missing) => return Ordering::Equal,
+        (SortValue::Missing, SortValue::Integer(number))
+        | (SortValue::Integer(number), SortValue::Missing)
+            if *number == last_whole(direction) =>
+        {
+            return Ordering::Equal;
+        }
         (SortValue::Missing, _) => return Ordering::Greater,
         (_, SortValue::Missing) => return Ordering::Less,
         (SortValue::Integer(a), SortValue::Integer(b)) => a.cmp(b),
@@ -77,6 +92,8 @@ pub(super) struct Sorter {
 struct SortKey {
     values: Option<Values>,
     direction: Direction,
+    /// The code in whose place a missing one is ordered.
+    last: Code,
 }
 
 /// A value as a number that sorts like it within the segment; `None` where there is none.
@@ -93,7 +110,9 @@ impl Sorter {
         for Sort { field, direction } in sort {
             let kind = known(segment.family, field)?;
             let values = Values::open(segment.reader, field, kind)?;
-            keys.push(SortKey { values, direction: *direction });
+            let is_whole = kind == FieldKind::Long;
+            let last = is_whole.then(|| whole_code(last_whole(*direction)));
+            keys.push(SortKey { values, direction: *direction, last });
         }
         let after = match after {
             Some(after) => {
@@ -143,11 +162,11 @@ impl Sorter {
 
     fn compare(&self, a: &[Code], b: &[Code]) -> Ordering {
         let keys = self.keys.iter().zip(a).zip(b);
-        let orders = keys.map(|((key, a), b)| match (a, b) {
+        let orders = keys.map(|((key, a), b)| match (a.or(key.last), b.or(key.last)) {
             (None, None) => Ordering::Equal,
             (None, Some(_)) => Ordering::Greater,
             (Some(_), None) => Ordering::Less,
-            (Some(a), Some(b)) => directed(key.direction, a.cmp(b)),
+            (Some(a), Some(b)) => directed(key.direction, a.cmp(&b)),
         });
         orders.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     }
@@ -254,60 +273,4 @@ pub(super) fn fetch(
         });
     }
     Ok(hits.into_iter().flatten().collect())
-}
-
-fn project(source: Value, wanted: &SourceFields) -> Value {
-    match wanted {
-        SourceFields::All => source,
-        SourceFields::None => Value::Null,
-        SourceFields::Only(fields) => {
-            let kept = keep(source, "", fields);
-            kept.unwrap_or_else(|| Value::Object(Map::new()))
-        }
-    }
-}
-
-/// Returns what of `value` at `path` lies under one of `fields`; `None` when nothing does.
-fn keep(value: Value, path: &str, fields: &[String]) -> Option<Value> {
-    let below = |field: &str, path: &str| {
-        path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
-    if fields.iter().any(|field| below(field, path)) {
-        return Some(value);
-    }
-    match value {
-        Value::Object(object) => {
-            let kept = object.into_iter().filter_map(|(key, value)| {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                Some((key, keep(value, &path, fields)?))
-            });
-            let kept: Map<_, _> = kept.collect();
-            (!kept.is_empty()).then_some(Value::Object(kept))
-        }
-        Value::Array(values) => {
-            let kept: Vec<_> =
-                values.into_iter().filter_map(|value| keep(value, path, fields)).collect();
-            (!kept.is_empty()).then_some(Value::Array(kept))
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_source_is_cut_to_the_fields_asked_for() {
-        let source = json!({"a": {"b": 1, "c": [{"d": 1, "e": 2}]}, "f": 3, "a.b": 4});
-        let only = |fields: &[&str]| {
-            let fields = fields.iter().map(|field| (*field).to_owned()).collect();
-            project(source.clone(), &SourceFields::Only(fields))
-        };
-        assert_eq!(only(&["a.c.d"]), json!({"a": {"c": [{"d": 1}]}}));
-        assert_eq!(only(&["a.b"]), json!({"a": {"b": 1}, "a.b": 4}));
-        assert_eq!(only(&["f", "x"]), json!({"f": 3}));
-        assert_eq!(only(&[]), json!({}));
-    }
 }

@@ -9,7 +9,6 @@
 //! for, and estimate where a local store can be exact.
 
 mod aggregate;
-mod calendar;
 mod columns;
 mod condition;
 mod finish;
@@ -22,6 +21,7 @@ mod partial;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,12 +29,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::document::{check_document, merge};
+use super::document::{check_document, merge, unsign_zeros};
 use super::{
-    BulkItem, BulkOutcome, Document, DocumentId, Family, IndexName, SearchRequest, SearchResponse,
-    Store, StoreError, Stored, UpdateOutcome, Version,
+    BulkItem, BulkOutcome, Document, DocumentId, Family, Hit, IndexName, SearchRequest,
+    SearchResponse, Store, StoreError, Stored, UpdateOutcome, Version,
 };
 use crate::model::Timestamp;
+pub(super) use finish::nothing_found;
 use index::{NewWrite, OpenIndex};
 
 const LOCK_FILE: &str = "store.lock";
@@ -294,7 +295,8 @@ impl Drop for EmbeddedStore {
 }
 
 impl Store for EmbeddedStore {
-    fn bulk(&self, documents: Vec<Document>) -> Result<BulkOutcome, StoreError> {
+    fn bulk(&self, mut documents: Vec<Document>) -> Result<BulkOutcome, StoreError> {
+        documents.iter_mut().for_each(|document| unsign_zeros(&mut document.source));
         let mut items = vec![BulkItem::Duplicate; documents.len()];
         let mut by_index: BTreeMap<&IndexName, (Vec<usize>, Vec<NewWrite<'_>>)> = BTreeMap::new();
         for (at, document) in documents.iter().enumerate() {
@@ -337,6 +339,7 @@ impl Store for EmbeddedStore {
                 return Ok(UpdateOutcome::Rejected { reason });
             }
             merge(&mut stored.source, partial);
+            unsign_zeros(&mut stored.source);
             match ready(index, id, &stored.source) {
                 Ok(write) => open.replace(write).map(UpdateOutcome::Updated),
                 Err(reason) => Ok(UpdateOutcome::Rejected { reason }),
@@ -351,21 +354,17 @@ impl Store for EmbeddedStore {
 
     fn search(&self, request: &SearchRequest) -> Result<SearchResponse, StoreError> {
         request.check()?;
-        let mut shards = Vec::new();
-        for name in self.indices() {
-            let wanted = name.family() == request.family && *name.namespace() == request.namespace;
-            let overlaps = match (request.time, name.span()) {
-                (Some(time), Some((from, to))) => time.from < to && from < time.to,
-                _ => true,
-            };
-            if !wanted || !overlaps {
-                continue;
-            }
-            if let Some(searcher) = self.with_index(&name, false, OpenIndex::searcher)? {
-                shards.push(hits::Shard { name, searcher });
-            }
-        }
-        finish::search(request, &shards)
+        finish::search(request, &self.shards(request)?)
+    }
+
+    fn scan(
+        &self,
+        request: &SearchRequest,
+        page: usize,
+        each: &mut dyn FnMut(Vec<Hit>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        request.check_scan(page)?;
+        finish::scan(request, &self.shards(request)?, page, each)
     }
 
     fn drop_before(&self, family: Family, cutoff: Timestamp) -> Result<Vec<IndexName>, StoreError> {
@@ -394,6 +393,25 @@ impl Store for EmbeddedStore {
 }
 
 impl EmbeddedStore {
+    /// What a search sees now; later writes do not change it.
+    fn shards(&self, request: &SearchRequest) -> Result<Vec<hits::Shard>, StoreError> {
+        let mut shards = Vec::new();
+        for name in self.indices() {
+            let wanted = name.family() == request.family && *name.namespace() == request.namespace;
+            let overlaps = match (request.time, name.span()) {
+                (Some(time), Some((from, to))) => time.from < to && from < time.to,
+                _ => true,
+            };
+            if !wanted || !overlaps {
+                continue;
+            }
+            if let Some(searcher) = self.with_index(&name, false, OpenIndex::searcher)? {
+                shards.push(hits::Shard { name, searcher });
+            }
+        }
+        Ok(shards)
+    }
+
     fn drop_index(&self, name: &IndexName) -> Result<(), StoreError> {
         let failed = |source| StoreError::Io { action: format!("dropping index {name}"), source };
         let Some(slot) = self.slot(name, false) else { return Ok(()) };

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, Offset, SecondsFormat, TimeZone, Utc};
 use chrono_tz::Tz;
 
-use crate::stores::{CalendarUnit, Interval};
+use super::{CalendarUnit, Interval};
 
 const HOUR: i64 = 3_600_000;
 
