@@ -16,6 +16,7 @@ pub mod notify;
 pub mod pipeline;
 pub mod reports;
 pub mod scorer;
+pub mod setup;
 pub mod simulate;
 pub mod sinks;
 pub mod sources;
