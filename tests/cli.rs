@@ -285,3 +285,32 @@ fn the_demo_finds_what_is_hidden() {
         assert!(file.metadata().is_ok_and(|file| file.len() > 1_000), "{}", file.display());
     }
 }
+
+#[test]
+fn templates_are_printed_or_written_for_a_version() {
+    let folder = folder_with(&[]);
+    let requests = |version: &str| {
+        let name = "flowsentry-windows";
+        let arguments =
+            ["export", "template", name, "--flavour", "opensearch", "--version", version];
+        let output = flowsentry(folder.path(), &arguments);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert!(requests("2.19").starts_with("PUT _component_template/flowsentry-windows@mappings\n{"));
+    assert!(requests("2.19").contains("flat_object"));
+    assert!(!requests("1.3").contains("flat_object"));
+
+    let output = flowsentry(folder.path(), &["export", "pipeline", "--dir", "out"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let path = text(&output.stdout);
+    let written = std::fs::read(folder.path().join(path.trim_end())).expect("a file");
+    let pipeline: Value = serde_json::from_slice(&written).expect("JSON");
+    assert!(pipeline["processors"].is_array());
+
+    let output = flowsentry(folder.path(), &["export", "policy", "nobody"]);
+    assert!(!output.status.success());
+    assert!(
+        text(&output.stderr).contains("unknown policy `nobody` (available are flowsentry-flows")
+    );
+}

@@ -15,7 +15,7 @@ use crate::pipeline::{DeadLetters, Summary};
 use crate::scorer::Scorer;
 use crate::sinks::printable;
 use crate::sources::Present;
-use crate::stores::{EmbeddedConfig, EmbeddedStore, Store};
+use crate::stores::{Cluster, ClusterStore, EmbeddedConfig, EmbeddedStore, Store};
 
 /// The present.
 pub(super) fn now() -> Timestamp {
@@ -33,12 +33,35 @@ pub(super) fn print_line(line: &str) -> io::Result<()> {
     writeln!(stdout, "{line}")
 }
 
-/// Opens the embedded store of the settings.
+/// Connects to the cluster of the settings; `None` when the embedded store is the store.
+pub(super) fn open_cluster(config: &Config) -> anyhow::Result<Option<Cluster>> {
+    let Some((flavour, settings)) = config.output.cluster() else { return Ok(None) };
+    let cluster = Cluster::connect(flavour, settings)
+        .with_context(|| format!("connecting to {}", flavour.name()))?;
+    Ok(Some(cluster))
+}
+
+/// Opens the store of the settings.
 pub(super) fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    store_on(open_cluster(config)?, config)
+}
+
+/// Returns `cluster` as store; without one the embedded store of the settings.
+pub(super) fn store_on(
+    cluster: Option<Cluster>,
+    config: &Config,
+) -> anyhow::Result<Arc<dyn Store>> {
+    match cluster {
+        Some(cluster) => Ok(Arc::new(ClusterStore::new(cluster))),
+        None => Ok(Arc::new(open_embedded(config)?)),
+    }
+}
+
+/// Opens the embedded store of the settings.
+pub(super) fn open_embedded(config: &Config) -> anyhow::Result<EmbeddedStore> {
     let path = config.store_path();
-    let store = EmbeddedStore::open(EmbeddedConfig::at(&path))
-        .with_context(|| format!("opening the store in `{}`", path.display()))?;
-    Ok(Arc::new(store))
+    EmbeddedStore::open(EmbeddedConfig::at(&path))
+        .with_context(|| format!("opening the store in `{}`", path.display()))
 }
 
 /// Reads lists of addresses into one.

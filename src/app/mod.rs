@@ -7,14 +7,17 @@ mod health;
 mod logging;
 mod progress;
 mod report;
+mod retention;
 mod run;
 mod score;
+mod setup;
 mod simulate;
+mod test_output;
 
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command, ExportWhat, TestWhat};
+use crate::cli::{Cli, Command, TestWhat};
 use crate::config::Config;
 
 /// What a command ends with when nothing failed.
@@ -46,9 +49,7 @@ fn run_command(cli: &Cli) -> anyhow::Result<Outcome> {
         return demo::demo(args);
     }
     if let Command::Export(args) = &cli.command {
-        return match args.what {
-            ExportWhat::Config => export::reference_settings(),
-        };
+        return export::export(&args.what);
     }
     if let Command::Simulate(args) = &cli.command {
         return simulate::simulate(args);
@@ -60,11 +61,13 @@ fn run_command(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Run(args) => run::run(&config, args),
         Command::Health(args) => health::health(&config, args),
         Command::Report(args) => report::report(&config, args),
+        Command::Setup(args) => setup::setup(&config, args),
         Command::Test(args) => match args.what {
             TestWhat::Config => {
                 common::print_line("Config OK")?;
                 Ok(Outcome::Done)
             }
+            TestWhat::Output => test_output::test_output(&config),
         },
         Command::Demo(_) | Command::Export(_) | Command::Simulate(_) => Ok(Outcome::Done),
     }

@@ -16,16 +16,18 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::cli::RunArgs;
-use crate::config::{Config, KeepDays};
+use crate::config::Config;
 use crate::detect::{self, SharedList};
 use crate::jobs::Schedule;
 use crate::model::Timestamp;
 use crate::pipeline::{Finite, Input, Progress, Stop, Stream, Summary, score_files, score_stream};
-use crate::sinks::{StoreSink, printable};
-use crate::stores::{Family, Store};
+use crate::sinks::{SinkError, StoreSink, printable};
+use crate::stores::Store;
 
-use super::common::{ScorerFactory, now, open_dead_letters, open_store, present, read_blacklists};
-use super::{Outcome, health, logging, report};
+use super::common::{
+    ScorerFactory, now, open_cluster, open_dead_letters, present, read_blacklists, store_on,
+};
+use super::{Outcome, health, logging, report, retention};
 
 /// How often the blacklist files are looked at for a change.
 const RELOAD_PAUSE: Duration = Duration::from_secs(5);
@@ -43,9 +45,11 @@ pub(super) fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Outcome> {
     if args.once && files.follow {
         bail!("`--once` needs an input that ends: set `input.files.follow` to false");
     }
+    let cluster = open_cluster(config)?;
     let worker = Arc::new(Worker {
         config: config.clone(),
-        store: open_store(config)?,
+        drops_old: retention::drops_old_itself(cluster.as_ref())?,
+        store: store_on(cluster, config)?,
         blacklist: SharedList::default(),
     });
     worker.load_blacklist()?;
@@ -59,7 +63,15 @@ pub(super) fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Outcome> {
 struct Worker {
     config: Config,
     store: Arc<dyn Store>,
+    drops_old: bool,
     blacklist: SharedList,
+}
+
+/// What came of an input.
+struct Scored {
+    summary: Summary,
+    /// Whether the store took every document.
+    stored: Result<(), SinkError>,
 }
 
 impl Worker {
@@ -85,7 +97,7 @@ impl Worker {
     /// Waits for the end of the input; without `--once` for a signal as well.
     async fn wait(
         &self,
-        mut scoring: JoinHandle<anyhow::Result<Summary>>,
+        mut scoring: JoinHandle<anyhow::Result<Scored>>,
         stop: &Stop,
         once: bool,
     ) -> anyhow::Result<()> {
@@ -94,23 +106,29 @@ impl Worker {
             result = &mut scoring => ended = Some(result),
             () = signalled() => info!("stopping"),
         }
-        let summary = match ended {
+        let scored = match ended {
             Some(result) => result,
             None => {
                 stop.ask();
                 scoring.await
             }
         };
-        let summary = summary.context("the scoring failed to end")??;
-        log_summary(&summary);
-        if !once && !stop.is_asked() {
+        let scored = scored.context("the scoring failed to end")??;
+        log_summary(&scored.summary);
+        if once {
+            return Ok(scored.stored?);
+        }
+        if let Err(error) = &scored.stored {
+            error!(%error, "not everything is stored");
+        }
+        if !stop.is_asked() {
             info!("the input has ended; jobs go on until a signal comes");
             signalled().await;
         }
         Ok(())
     }
 
-    fn score(&self, stop: Stop) -> anyhow::Result<Summary> {
+    fn score(&self, stop: Stop) -> anyhow::Result<Scored> {
         let config = &self.config;
         let Some(files) = &config.input.files else { bail!("there is no input") };
         let input = Input {
@@ -132,7 +150,8 @@ impl Worker {
                 leap_seconds: config.windows.leap_seconds,
                 progress: &progress,
             };
-            return Ok(score_stream(&stream, &mut factory.make(), &mut sink, &mut dead)?);
+            let summary = score_stream(&stream, &mut factory.make(), &mut sink, &mut dead)?;
+            return Ok(Scored { summary, stored: sink.verdict() });
         }
         let run = Finite {
             input: &input,
@@ -143,7 +162,7 @@ impl Worker {
         };
         let results = score_files(&run, &mut dead)?;
         results.spool.release(&mut sink)?;
-        Ok(results.summary)
+        Ok(Scored { summary: results.summary, stored: sink.verdict() })
     }
 
     fn start_jobs(
@@ -154,12 +173,15 @@ impl Worker {
         let health = config.health.schedule()?;
         let report =
             Schedule::parse(&config.report.schedule).context("setting `report.schedule`")?;
-        Ok(vec![
+        let mut jobs = vec![
             self.spawn_job("health", health, config.health.zone()?, asked, Self::check_health),
             self.spawn_job("report", report, config.report.zone()?, asked, Self::write_report),
             self.spawn_repeated(RELOAD_PAUSE, asked, Self::reload_blacklist()),
-            self.spawn_repeated(RETENTION_PAUSE, asked, |worker| worker.drop_old()),
-        ])
+        ];
+        if self.drops_old {
+            jobs.push(self.spawn_repeated(RETENTION_PAUSE, asked, Self::drop_old));
+        }
+        Ok(jobs)
     }
 
     /// Runs `job` whenever it is due. The moment that was due is handed in, however late it is.
@@ -225,6 +247,10 @@ impl Worker {
         Ok(())
     }
 
+    fn drop_old(&self) {
+        retention::drop_old(&*self.store, self.config.output.keep_days, now());
+    }
+
     fn load_blacklist(&self) -> anyhow::Result<()> {
         let list = read_blacklists(&self.config.detectors.blacklist.files)?;
         if list.rejected() > 0 {
@@ -248,26 +274,6 @@ impl Worker {
             known = Some(times);
             if changed && let Err(error) = worker.load_blacklist() {
                 warn!(error = %format!("{error:#}"), "the blacklist stays as it was");
-            }
-        }
-    }
-
-    fn drop_old(&self) {
-        let KeepDays { windows, anomalies, reports } = self.config.output.embedded.keep_days;
-        let kept = [
-            (Family::Windows, windows),
-            (Family::Anomalies, anomalies),
-            (Family::Alerts, anomalies),
-            (Family::Health, reports),
-            (Family::Reports, reports),
-        ];
-        for (family, days) in kept {
-            let cutoff = now().plus_seconds(-i64::from(days) * 86_400);
-            match self.store.drop_before(family, cutoff) {
-                Ok(dropped) => {
-                    dropped.iter().for_each(|index| info!(%index, "dropped after its time"));
-                }
-                Err(error) => warn!(%error, "old indices cannot be dropped"),
             }
         }
     }
@@ -338,14 +344,15 @@ mod tests {
     use super::*;
     use std::fs::{self, File};
 
+    use crate::stores::Family;
     use crate::testkit::ip;
 
     fn worker(folder: &tempfile::TempDir) -> Worker {
         let mut config = Config::default();
         config.path.data = folder.path().to_owned();
         config.detectors.blacklist.files = vec![folder.path().join("list.txt")];
-        let store = open_store(&config).expect("a new folder");
-        Worker { config, store, blacklist: SharedList::default() }
+        let store = store_on(None, &config).expect("a new folder");
+        Worker { config, store, drops_old: true, blacklist: SharedList::default() }
     }
 
     #[test]

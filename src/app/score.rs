@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use crate::cli::{Only, OutputForm, ScoreArgs};
 use crate::config::{Config, format_named};
 use crate::detect;
 use crate::pipeline::{Finite, Input, Stream, Summary, score_files, score_stream};
 use crate::sinks::{Dataset, Document, NdjsonSink, Sink, SinkError, StoreSink, TableSink};
+use crate::stores::Store;
 
 use super::Outcome;
 use super::common::{
@@ -66,16 +67,18 @@ pub(super) fn score(config: &Config, args: &ScoreArgs) -> anyhow::Result<Outcome
         results.spool.release(&mut sink)?;
         results.summary
     };
+    sink.finish()?;
     progress.clear();
     eprint!("{}", summary_text(&summary, begun.elapsed().as_secs_f64()));
-    finish(&summary)
+    finish(&summary, &sink)
 }
 
-/// The exit code tells whether anything was scored.
-fn finish(summary: &Summary) -> anyhow::Result<Outcome> {
+/// The exit code tells whether anything was scored, and whether the store took all of it.
+fn finish(summary: &Summary, outputs: &Outputs) -> anyhow::Result<Outcome> {
     if summary.counters.flows == 0 {
         bail!("no flow could be scored");
     }
+    outputs.store.as_ref().map_or(Ok(()), |(_, sink)| sink.verdict())?;
     Ok(Outcome::Done)
 }
 
@@ -83,7 +86,7 @@ fn finish(summary: &Summary) -> anyhow::Result<Outcome> {
 struct Outputs {
     stdout: Box<dyn Sink>,
     only: Option<Only>,
-    store: Option<StoreSink>,
+    store: Option<(Arc<dyn Store>, StoreSink)>,
 }
 
 impl Outputs {
@@ -94,10 +97,19 @@ impl Outputs {
             OutputForm::Table => Box::new(TableSink::new(writer)),
         };
         let store = match args.store {
-            true => Some(StoreSink::new(open_store(config)?, config.namespace()?)),
+            true => {
+                let store = open_store(config)?;
+                Some((Arc::clone(&store), StoreSink::new(store, config.namespace()?)))
+            }
             false => None,
         };
         Ok(Self { stdout, only: args.only, store })
+    }
+
+    /// Lets other programs see what was stored: the next one may be the health check.
+    fn finish(&self) -> anyhow::Result<()> {
+        let Some((store, _)) = &self.store else { return Ok(()) };
+        store.flush().context("flushing the store")
     }
 
     fn prints(&self, dataset: Dataset) -> bool {
@@ -115,11 +127,11 @@ impl Sink for Outputs {
         if self.prints(document.dataset) {
             self.stdout.write(document)?;
         }
-        self.store.as_mut().map_or(Ok(()), |store| store.write(document))
+        self.store.as_mut().map_or(Ok(()), |(_, sink)| sink.write(document))
     }
 
     fn flush(&mut self) -> Result<(), SinkError> {
         self.stdout.flush()?;
-        self.store.as_mut().map_or(Ok(()), Sink::flush)
+        self.store.as_mut().map_or(Ok(()), |(_, sink)| sink.flush())
     }
 }

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Override;
 use crate::model::Timestamp;
+use crate::stores::{Flavour, ServerVersion};
 
 /// Finds, explains and reports abnormal network flows.
 #[derive(Debug, Parser)]
@@ -37,6 +38,8 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// Show everything on 24 simulated hours, without any service.
     Demo(DemoArgs),
+    /// Make a cluster ready: policies, pipelines, templates and indices; proves that they work.
+    Setup(SetupArgs),
     /// Test parts of the installation.
     Test(TestArgs),
     /// Print what is built in.
@@ -170,6 +173,26 @@ pub struct DemoArgs {
     pub json: bool,
 }
 
+/// Arguments of `setup`. Without one that selects, everything is set up.
+#[derive(Debug, Args)]
+pub struct SetupArgs {
+    /// Sets up lifecycle policies, templates and indices.
+    #[arg(long)]
+    pub index_management: bool,
+    /// Sets up ingest pipelines.
+    #[arg(long)]
+    pub pipelines: bool,
+    /// Prints what would change, and changes nothing.
+    #[arg(long, conflicts_with_all = ["check", "force"])]
+    pub diff: bool,
+    /// Verifies what is there without writing anything; exit code 1 when something is off.
+    #[arg(long, conflicts_with = "force")]
+    pub check: bool,
+    /// Overwrites objects of our names that flowsentry did not make, or a newer one did.
+    #[arg(long)]
+    pub force: bool,
+}
+
 /// Arguments of `test`.
 #[derive(Debug, Args)]
 pub struct TestArgs {
@@ -183,6 +206,8 @@ pub struct TestArgs {
 pub enum TestWhat {
     /// Check the settings without doing anything.
     Config,
+    /// Check that the store can be reached and is ready, step by step; exit code 1 when it is not.
+    Output,
 }
 
 /// Arguments of `export`.
@@ -198,6 +223,48 @@ pub struct ExportArgs {
 pub enum ExportWhat {
     /// The reference settings: every key with its default, explained.
     Config,
+    /// Index templates with the component templates that they are made of.
+    Template(ExportAssetArgs),
+    /// Lifecycle policies: ILM for Elasticsearch, ISM for OpenSearch.
+    Policy(ExportAssetArgs),
+    /// Ingest pipelines.
+    Pipeline(ExportAssetArgs),
+}
+
+/// Arguments of `export template`, `export policy` and `export pipeline`.
+#[derive(Debug, Args)]
+pub struct ExportAssetArgs {
+    /// Prints only this one, for example `flowsentry-flows`; all when absent.
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// For which product.
+    #[arg(long, value_enum, default_value_t = ExportFlavour::Elasticsearch)]
+    pub flavour: ExportFlavour,
+    /// For which version; 8.19.0 of Elasticsearch and 2.19.0 of OpenSearch when absent.
+    #[arg(long, value_name = "VERSION")]
+    pub version: Option<ServerVersion>,
+    /// Writes one file per object into this folder instead of printing them.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// A product with the search interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFlavour {
+    /// Elasticsearch.
+    Elasticsearch,
+    /// OpenSearch.
+    Opensearch,
+}
+
+impl ExportFlavour {
+    /// The product.
+    pub const fn flavour(self) -> Flavour {
+        match self {
+            Self::Elasticsearch => Flavour::Elasticsearch,
+            Self::Opensearch => Flavour::OpenSearch,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 /// Replaces every placeholder outside comment lines. No line is added or taken away, so that later
 /// errors name the right one.
 ///
-/// A value that stands alone is quoted when it needs to be. Within other text only values without
-/// characters that mean something to YAML are taken.
+/// A value that stands alone is quoted when it needs to be, that of a secret always: a password of
+/// digits is text. Within other text only values without characters that mean something to YAML are
+/// taken.
 ///
 /// # Errors
 /// A message with the line: an unset variable without default, a placeholder without end, or a value
@@ -44,8 +45,11 @@ fn expand_line(line: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<
         })?;
         done.push_str(&rest[..start]);
         let after = &rest[start + length + 1..];
-        let alone = stands_alone(&done, after);
-        done.push_str(&as_yaml(name, &value, alone)?);
+        let text = match stands_alone(&done, after) {
+            true if is_secret(&done) => quoted(&value),
+            alone => as_yaml(name, &value, alone)?,
+        };
+        done.push_str(&text);
         rest = after;
     }
     done.push_str(rest);
@@ -59,14 +63,25 @@ fn stands_alone(before: &str, after: &str) -> bool {
     (before.ends_with(':') || before.ends_with('-')) && (after.is_empty() || after.starts_with('#'))
 }
 
+/// Whether the key that `before` ends with holds a secret.
+fn is_secret(before: &str) -> bool {
+    let key = before.trim_end().trim_end_matches(':');
+    let key = key.rsplit(|c: char| c.is_whitespace() || c == '{').next().unwrap_or_default();
+    super::overrides::holds_secret(key)
+}
+
+/// A JSON string is a YAML string.
+fn quoted(value: &str) -> String {
+    serde_json::Value::from(value).to_string()
+}
+
 fn as_yaml(name: &str, value: &str, alone: bool) -> Result<String, String> {
     let is_plain = value.chars().all(|c| c.is_ascii_alphanumeric() || "_./@+-,=% ".contains(c));
     if is_plain && !value.starts_with([' ', '-', '@', '%', ',']) {
         return Ok(value.to_owned());
     }
     if alone {
-        // A JSON string is a YAML string.
-        return Ok(serde_json::Value::from(value).to_string());
+        return Ok(quoted(value));
     }
     Err(format!("the value of `{name}` has special characters and must stand alone behind its key"))
 }
@@ -78,6 +93,7 @@ mod tests {
     fn with(text: &str) -> Result<String, String> {
         expand(text, &|name| match name {
             "PORT" => Some("2525".into()),
+            "PIN" => Some("0123".into()),
             "WORDS" => Some("a: b # \"c\"\nevil: true".into()),
             _ => None,
         })
@@ -94,6 +110,14 @@ mod tests {
         let tree: serde_yaml_ng::Value = serde_yaml_ng::from_str(&expanded).unwrap();
         assert_eq!(tree["a"], "a: b # \"c\"\nevil: true");
         assert!(tree.get("evil").is_none());
+    }
+
+    #[test]
+    fn a_secret_stays_the_text_that_it_is() {
+        let secrets =
+            with("password: ${PIN}\n  api_key: ${PORT} # of the lab\npin: ${PIN}").unwrap();
+        assert_eq!(secrets, "password: \"0123\"\n  api_key: \"2525\" # of the lab\npin: 0123\n");
+        assert_eq!(with("password_file: ${PORT}").unwrap(), "password_file: 2525\n");
     }
 
     #[test]

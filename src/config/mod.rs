@@ -5,6 +5,7 @@
 //! `-E key=value` from the command line.
 
 mod expand;
+mod output;
 mod overrides;
 
 use std::fs;
@@ -17,6 +18,7 @@ use crate::model::SettingError;
 use crate::stores::Namespace;
 use crate::{alerts, detect, formats, jobs, scorer};
 
+pub use output::{EmbeddedOutput, OutputSettings};
 pub use overrides::{Override, OverrideError};
 
 /// The settings file with every key, its default and what it does.
@@ -102,42 +104,6 @@ pub struct FileInput {
     /// Reads on when files grow. Without it the files are read once, in event-time order.
     #[serde(default)]
     pub follow: bool,
-}
-
-/// Settings under `output:`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct OutputSettings {
-    /// `output.embedded.*`.
-    pub embedded: EmbeddedOutput,
-}
-
-/// Settings under `output.embedded:`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EmbeddedOutput {
-    /// Folder of the embedded store; `store` in `path.data` when absent.
-    pub path: Option<PathBuf>,
-    /// Days that documents are kept, by kind. Addresses are personal data.
-    pub keep_days: KeepDays,
-}
-
-/// Settings under `output.embedded.keep_days:`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct KeepDays {
-    /// Window summaries.
-    pub windows: u32,
-    /// Anomalies and alerts.
-    pub anomalies: u32,
-    /// Health checks and reports.
-    pub reports: u32,
-}
-
-impl Default for KeepDays {
-    fn default() -> Self {
-        Self { windows: 30, anomalies: 180, reports: 400 }
-    }
 }
 
 /// Settings under `report:`.
@@ -312,6 +278,7 @@ impl Config {
         self.alerts.check()?;
         self.health.check()?;
         self.report.check()?;
+        self.output.check()?;
         self.namespace()?;
         self.format()?;
         if let Some(files) = &self.input.files
@@ -394,6 +361,7 @@ impl ReportSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stores::{ClusterSettings, Flavour};
     use serde_yaml_ng::Value;
 
     fn read(text: &str, overrides: &[&str]) -> Result<Config, ConfigError> {
@@ -405,6 +373,28 @@ mod tests {
 
     fn error(text: &str, overrides: &[&str]) -> String {
         read(text, overrides).unwrap_err().to_string()
+    }
+
+    /// The section `name` of the reference that stands there as a comment, as it reads without its
+    /// comment signs.
+    fn uncommented(name: &str) -> Value {
+        let head = format!("# {name}:");
+        let mut lines = REFERENCE.lines().skip_while(|line| line.trim() != head);
+        let first = lines.next().expect("the section is there");
+        let margin = &first[..first.len() - head.len()];
+        let inner: String = lines
+            .map_while(|line| line.strip_prefix(margin)?.strip_prefix("# "))
+            .take_while(|line| line.starts_with(' '))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        serde_yaml_ng::from_str(&inner).unwrap()
+    }
+
+    fn sorted_keys(value: &Value) -> Vec<String> {
+        let mut found = Vec::new();
+        keys("", value, &mut found);
+        found.sort();
+        found
     }
 
     fn keys(prefix: &str, value: &Value, found: &mut Vec<String>) {
@@ -429,12 +419,20 @@ mod tests {
         let reference: Value = serde_yaml_ng::from_str(REFERENCE).unwrap();
         let defaults = serde_yaml_ng::to_value(Config::default()).unwrap();
         assert_eq!(serde_yaml_ng::to_value(read(REFERENCE, &[]).unwrap()).unwrap(), defaults);
-        let (mut listed, mut known) = (Vec::new(), Vec::new());
-        keys("", &reference, &mut listed);
-        keys("", &defaults, &mut known);
-        listed.sort();
-        known.sort();
-        assert_eq!(listed, known);
+        assert_eq!(sorted_keys(&reference), sorted_keys(&defaults));
+    }
+
+    #[test]
+    fn the_sections_that_may_be_absent_are_whole_in_the_comments_of_the_reference() {
+        let cluster = uncommented("elasticsearch");
+        let defaults = serde_yaml_ng::to_value(ClusterSettings::default()).unwrap();
+        assert_eq!(sorted_keys(&cluster), sorted_keys(&defaults));
+        assert_eq!(cluster, defaults);
+        let read: ClusterSettings = serde_yaml_ng::from_value(uncommented("opensearch")).unwrap();
+        assert_eq!(serde_yaml_ng::to_value(read).unwrap(), defaults);
+        let files: FileInput = serde_yaml_ng::from_value(uncommented("files")).unwrap();
+        let files = serde_yaml_ng::to_value(files).unwrap();
+        assert_eq!(sorted_keys(&uncommented("files")), sorted_keys(&files));
     }
 
     #[test]
@@ -461,6 +459,64 @@ mod tests {
                 .starts_with("setting `report.time_zone`")
         );
         assert!(error("namespace: ../x", &[]).starts_with("setting `namespace`"));
+    }
+
+    #[test]
+    fn there_is_one_cluster_or_none() {
+        let both = error("output: {elasticsearch: {}, opensearch: {}}", &[]);
+        assert_eq!(
+            both,
+            "setting `output.elasticsearch` and `output.opensearch` exclude each other: there is \
+             one store, remove one of the two"
+        );
+        assert!(read("", &[]).unwrap().output.cluster().is_none());
+        for flavour in [Flavour::Elasticsearch, Flavour::OpenSearch] {
+            let config = read("", &[&format!("{}={{}}", flavour.key())]).unwrap();
+            assert_eq!(config.output.cluster().unwrap().0, flavour);
+        }
+        assert_eq!(
+            error("output: {opensearch: {hosts: [localhost]}}", &[]),
+            "setting `output.opensearch.hosts` must begin with `http://` or `https://`, got \
+             `localhost`"
+        );
+        assert_eq!(
+            error("output: {keep_days: {flows: 0}}", &[]),
+            "setting `output.keep_days.flows` must lie between 1 and 36500, got 0"
+        );
+    }
+
+    #[test]
+    fn secrets_come_from_the_environment_and_are_not_shown() {
+        let text = "output:\n  opensearch:\n    username: lab\n    password: ${PASSWORD}\n";
+        let variable = |name: &str| (name == "PASSWORD").then(|| "0815".to_owned());
+        for overrides in [vec![], vec!["namespace=lab".parse().unwrap()]] {
+            let config = Config::parse(text, Path::new("f.yml"), &overrides, &variable).unwrap();
+            config.check().unwrap();
+            let (_, cluster) = config.output.cluster().unwrap();
+            assert_eq!(cluster.password.as_ref().unwrap().reveal(), "0815");
+            let shown = format!("{config:?}{}", serde_yaml_ng::to_string(&config).unwrap());
+            assert!(shown.contains("***") && !shown.contains("0815"), "{shown}");
+        }
+        let unquoted = error(&text.replace("${PASSWORD}", "4711"), &[]);
+        assert!(
+            unquoted.contains("put it into quotes") && !unquoted.contains("4711"),
+            "{unquoted}"
+        );
+    }
+
+    #[test]
+    fn secrets_are_refused_as_overrides_however_they_are_wrapped() {
+        for text in [
+            "output.elasticsearch.password=hunter2",
+            "output.elasticsearch.api_key=hunter2",
+            "output.elasticsearch={username: a, password: hunter2}",
+            "output={opensearch: {api_key: hunter2}}",
+        ] {
+            let refused = text.parse::<Override>().unwrap_err();
+            assert!(matches!(&refused, OverrideError::Secret(_)), "{text}: {refused}");
+            assert!(!refused.to_string().contains("hunter2"), "{refused}");
+        }
+        assert!("output.elasticsearch.password_file=x".parse::<Override>().is_ok());
     }
 
     #[test]

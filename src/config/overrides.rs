@@ -41,9 +41,7 @@ impl FromStr for Override {
     fn from_str(text: &str) -> Result<Self, OverrideError> {
         let (key, value) = text.split_once('=').ok_or_else(|| OverrideError::Form(text.into()))?;
         let key = key.trim().to_owned();
-        let last = key.rsplit('.').next().unwrap_or_default();
-        let is_file = last.ends_with("_file");
-        if !is_file && SECRETS.iter().any(|secret| last.contains(secret)) {
+        if holds_secret(key.rsplit('.').next().unwrap_or_default()) {
             return Err(OverrideError::Secret(key));
         }
         if key.is_empty() || key.split('.').any(str::is_empty) {
@@ -53,8 +51,28 @@ impl FromStr for Override {
             key: key.clone(),
             problem: error.to_string(),
         })?;
-        Ok(Self { key, value })
+        match secret_within(&value) {
+            Some(inner) => Err(OverrideError::Secret(format!("{key}.{inner}"))),
+            None => Ok(Self { key, value }),
+        }
     }
+}
+
+/// Whether the value of a key, the last part of its path, is a secret.
+pub(super) fn holds_secret(key: &str) -> bool {
+    !key.ends_with("_file") && SECRETS.iter().any(|secret| key.contains(secret))
+}
+
+/// The path of a secret in a value that has parts.
+fn secret_within(value: &Value) -> Option<String> {
+    let Value::Mapping(mapping) = value else { return None };
+    mapping.iter().find_map(|(key, value)| {
+        let key = key.as_str()?;
+        if holds_secret(key) {
+            return Some(key.to_owned());
+        }
+        secret_within(value).map(|inner| format!("{key}.{inner}"))
+    })
 }
 
 /// Puts the overrides into the tree of the settings file and reads the whole, blaming the first

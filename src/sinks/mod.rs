@@ -14,7 +14,7 @@ use crate::scorer::Output;
 
 pub use ndjson::NdjsonSink;
 pub use spool::Spool;
-pub use store::StoreSink;
+pub use store::{Refused, StoreSink};
 pub use table::{TableSink, printable};
 
 /// What a document is about.
@@ -85,9 +85,18 @@ pub enum SinkError {
     /// The store failed.
     #[error("cannot store the results")]
     Store(#[from] crate::stores::StoreError),
-    /// The store refused a document for good.
-    #[error("the store refuses {count} documents, the first one because: {reason}")]
-    Refused {
+    /// The store refused documents for good; all others are written.
+    #[error(
+        "the store refused {} documents for good, all others are written; the first: {}",
+        .0.count, .0.reasons.join("; ")
+    )]
+    Refused(Refused),
+    /// The store has no time for documents now.
+    #[error(
+        "the store did not take {count} documents now ({reason}): try again later, what is written \
+         is not written twice"
+    )]
+    Busy {
         /// How many.
         count: usize,
         /// Why the first one.

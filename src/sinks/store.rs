@@ -1,65 +1,216 @@
 //! Documents into a store, in bounded batches, idempotent on their ids.
 
+use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tracing::warn;
 
 use crate::stores::{
-    BulkItem, Document as StoredDocument, DocumentId, Family, IndexName, Namespace, Store,
-    StoreError, UpdateOutcome,
+    BulkItem, BulkOutcome, Document as StoredDocument, DocumentId, Family, IndexName, Namespace,
+    Store, StoreError, UpdateOutcome,
 };
 
 use super::{Dataset, Document, Sink, SinkError};
 
-/// Documents of one bulk call: about half a megabyte.
-const BATCH_DOCUMENTS: usize = 1_000;
+/// Documents of one bulk call. A cluster cuts them into requests as it likes; a folder is synced
+/// once per call, and 4,000 make that cheap.
+const BATCH_DOCUMENTS: usize = 4_000;
+/// Bytes of one bulk call, as JSON: some thousand documents of the usual size, and a bound on the
+/// memory when they are larger.
+const BATCH_BYTES: usize = 8 << 20;
 /// How often an alert is read again when somebody else changed it meanwhile.
 const UPDATE_ATTEMPTS: usize = 5;
+/// Reasons of refusal that are kept for the end, and the length at which each is cut.
+const REASONS: usize = 3;
+const REASON_CHARACTERS: usize = 300;
 
 /// Creates windows and anomalies; creates or updates alerts.
 ///
 /// What was written before is a duplicate, and fine: the same input gives the same ids. Fields of an
-/// alert that people set stay as they are.
+/// alert that people set stay as they are, and an alert that already says the same is not written.
+///
+/// Anomalies go before alerts: an alert never names one that is not there. A document that the store
+/// refuses for good does not hold up the others; [`Self::verdict`] tells of it.
 pub struct StoreSink {
     store: Arc<dyn Store>,
     namespace: Namespace,
-    waiting: Vec<StoredDocument>,
+    facts: Batch,
+    alerts: Batch,
+    refused: Refused,
+}
+
+/// Documents that the store refused for good.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// How many.
+    pub count: u64,
+    /// Why the first ones.
+    pub reasons: Vec<String>,
+}
+
+/// Documents in waiting, each id once.
+#[derive(Default)]
+struct Batch {
+    documents: Vec<StoredDocument>,
+    /// Where each alert is, so that a later state takes the place of an earlier one.
+    places: HashMap<DocumentId, usize>,
+    bytes: usize,
 }
 
 impl StoreSink {
     /// Returns a sink into `store`.
     pub fn new(store: Arc<dyn Store>, namespace: Namespace) -> Self {
-        Self { store, namespace, waiting: Vec::new() }
+        Self {
+            store,
+            namespace,
+            facts: Batch::default(),
+            alerts: Batch::default(),
+            refused: Refused::default(),
+        }
     }
 
-    fn send(&mut self) -> Result<(), SinkError> {
-        if self.waiting.is_empty() {
+    /// Tells whether the store took every document so far; ask after the last flush.
+    ///
+    /// # Errors
+    /// [`SinkError::Refused`] when it did not.
+    pub fn verdict(&self) -> Result<(), SinkError> {
+        match self.refused.count {
+            0 => Ok(()),
+            _ => Err(SinkError::Refused(self.refused.clone())),
+        }
+    }
+
+    fn send_facts(&mut self) -> Result<(), SinkError> {
+        let documents = self.facts.take();
+        if documents.is_empty() {
             return Ok(());
         }
-        let outcome = self.store.bulk(std::mem::take(&mut self.waiting))?;
-        refuse(&outcome.items)
+        let ids: Vec<DocumentId> = documents.iter().map(|document| document.id.clone()).collect();
+        let outcome = self.create(documents)?;
+        for (id, item) in ids.iter().zip(outcome.items) {
+            if let BulkItem::Rejected { reason, .. } = item {
+                self.note_refused(id, &reason);
+            }
+        }
+        Ok(())
     }
 
-    fn write_alert(&self, document: StoredDocument) -> Result<(), SinkError> {
-        let (index, id, source) =
-            (document.index.clone(), document.id.clone(), document.source.clone());
-        let outcome = self.store.bulk(vec![document])?;
-        if outcome.duplicates() == 0 {
-            return refuse(&outcome.items);
+    fn send_alerts(&mut self) -> Result<(), SinkError> {
+        let alerts = self.alerts.take();
+        if alerts.is_empty() {
+            return Ok(());
         }
+        let outcome = self.create(alerts.clone())?;
+        for (alert, item) in alerts.iter().zip(outcome.items) {
+            match item {
+                BulkItem::Created => {}
+                BulkItem::Duplicate => self.update_alert(alert)?,
+                BulkItem::Rejected { reason, .. } => self.note_refused(&alert.id, &reason),
+            }
+        }
+        Ok(())
+    }
+
+    /// One bulk call. A document that may be taken later is an error: the caller repeats the whole
+    /// input, and what was written is a duplicate then.
+    fn create(&self, documents: Vec<StoredDocument>) -> Result<BulkOutcome, SinkError> {
+        let outcome = self.store.bulk(documents)?;
+        let mut busy = outcome.rejected().filter(|(_, _, retriable)| *retriable);
+        let first = busy.next().map(|(_, reason, _)| (cut(reason), 1 + busy.count()));
+        match first {
+            None => Ok(outcome),
+            Some((reason, count)) => Err(SinkError::Busy { count, reason }),
+        }
+    }
+
+    fn update_alert(&mut self, alert: &StoredDocument) -> Result<(), SinkError> {
+        let (index, id) = (&alert.index, &alert.id);
         for _ in 0..UPDATE_ATTEMPTS {
-            let Some(stored) = self.store.get(&index, &id)? else { break };
-            let partial = without_what_people_set(source.clone(), &stored.source);
-            match self.store.update(&index, &id, partial, stored.version)? {
+            let Some(stored) = self.store.get(index, id)? else { break };
+            let partial = without_what_people_set(as_read_back(&alert.source), &stored.source);
+            if says_already(&stored.source, &partial) {
+                return Ok(());
+            }
+            match self.store.update(index, id, partial, stored.version)? {
                 UpdateOutcome::Updated(_) => return Ok(()),
                 UpdateOutcome::Rejected { reason } => {
-                    return Err(SinkError::Refused { count: 1, reason });
+                    self.note_refused(id, &reason);
+                    return Ok(());
                 }
                 UpdateOutcome::Conflict | UpdateOutcome::Missing => {}
             }
         }
-        let reason = format!("alert `{}` kept changing while it was updated", id.as_str());
-        Err(SinkError::Refused { count: 1, reason })
+        self.note_refused(id, "it kept changing while it was updated");
+        Ok(())
+    }
+
+    fn note_refused(&mut self, id: &DocumentId, reason: &str) {
+        self.refused.count += 1;
+        if self.refused.reasons.len() < REASONS {
+            let reason = cut(reason);
+            warn!(id = id.as_str(), reason, "the store refuses a document");
+            self.refused.reasons.push(format!("`{}`: {reason}", id.as_str()));
+        }
+    }
+}
+
+impl Batch {
+    fn push(&mut self, document: StoredDocument) {
+        self.bytes += json_bytes(&document.source);
+        self.documents.push(document);
+    }
+
+    /// Takes the place of an earlier state of the same document.
+    fn push_latest(&mut self, document: StoredDocument) {
+        if let Some(&place) = self.places.get(&document.id) {
+            self.bytes += json_bytes(&document.source);
+            self.bytes -= json_bytes(&self.documents[place].source);
+            self.documents[place] = document;
+            return;
+        }
+        self.places.insert(document.id.clone(), self.documents.len());
+        self.push(document);
+    }
+
+    fn is_full(&self) -> bool {
+        self.documents.len() >= BATCH_DOCUMENTS || self.bytes >= BATCH_BYTES
+    }
+
+    fn take(&mut self) -> Vec<StoredDocument> {
+        std::mem::take(self).documents
+    }
+}
+
+impl Sink for StoreSink {
+    fn write(&mut self, document: &Document) -> Result<(), SinkError> {
+        let index =
+            IndexName::for_event(family_of(document.dataset), &self.namespace, document.time());
+        let id = DocumentId::new(document.id()).map_err(|error| StoreError::Engine {
+            action: "naming a document".to_owned(),
+            reason: error.to_string(),
+        })?;
+        let stored = StoredDocument { index, id, source: document.body.clone() };
+        if document.dataset == Dataset::Alert {
+            self.alerts.push_latest(stored);
+            return if self.alerts.is_full() { self.flush() } else { Ok(()) };
+        }
+        self.facts.push(stored);
+        if self.facts.is_full() { self.send_facts() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), SinkError> {
+        self.send_facts()?;
+        self.send_alerts()
+    }
+}
+
+const fn family_of(dataset: Dataset) -> Family {
+    match dataset {
+        Dataset::Window => Family::Windows,
+        Dataset::Anomaly => Family::Anomalies,
+        Dataset::Alert => Family::Alerts,
     }
 }
 
@@ -74,47 +225,46 @@ fn without_what_people_set(mut source: Value, stored: &Value) -> Value {
     source
 }
 
-fn refuse(items: &[BulkItem]) -> Result<(), SinkError> {
-    let reasons: Vec<&str> = items
-        .iter()
-        .filter_map(|item| match item {
-            BulkItem::Rejected { reason, .. } => Some(reason.as_str()),
-            BulkItem::Created | BulkItem::Duplicate => None,
-        })
-        .collect();
-    match reasons.first() {
-        None => Ok(()),
-        Some(&first) => Err(SinkError::Refused { count: reasons.len(), reason: first.to_owned() }),
+/// The document as a store gives it back: numbers that went through text may differ in their last
+/// bit from those that did not.
+fn as_read_back(source: &Value) -> Value {
+    serde_json::from_str(&source.to_string()).expect("what was written as JSON reads as JSON")
+}
+
+/// Whether merging `partial` into `stored` would change nothing.
+fn says_already(stored: &Value, partial: &Value) -> bool {
+    match (stored, partial) {
+        (Value::Object(stored), Value::Object(partial)) => partial
+            .iter()
+            .all(|(key, value)| stored.get(key).is_some_and(|stored| says_already(stored, value))),
+        (stored, partial) => stored == partial,
     }
 }
 
-const fn family_of(dataset: Dataset) -> Family {
-    match dataset {
-        Dataset::Window => Family::Windows,
-        Dataset::Anomaly => Family::Anomalies,
-        Dataset::Alert => Family::Alerts,
-    }
-}
+/// The length of a document as JSON, without writing it.
+fn json_bytes(source: &Value) -> usize {
+    struct Counter(usize);
 
-impl Sink for StoreSink {
-    fn write(&mut self, document: &Document) -> Result<(), SinkError> {
-        let index =
-            IndexName::for_event(family_of(document.dataset), &self.namespace, document.time());
-        let id = DocumentId::new(document.id()).map_err(|error| StoreError::Engine {
-            action: "naming a document".to_owned(),
-            reason: error.to_string(),
-        })?;
-        let stored = StoredDocument { index, id, source: document.body.clone() };
-        if document.dataset == Dataset::Alert {
-            // Anomalies go first: an alert never names one that is not there.
-            self.send()?;
-            return self.write_alert(stored);
+    impl io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
         }
-        self.waiting.push(stored);
-        if self.waiting.len() >= BATCH_DOCUMENTS { self.send() } else { Ok(()) }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 
-    fn flush(&mut self) -> Result<(), SinkError> {
-        self.send()
-    }
+    let mut counter = Counter(0);
+    serde_json::to_writer(&mut counter, source).expect("counting does not fail");
+    counter.0
 }
+
+/// A reason of the store for a message: bounded, and harmless to a terminal.
+fn cut(reason: &str) -> String {
+    super::printable(&reason.chars().take(REASON_CHARACTERS).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests;

@@ -97,6 +97,7 @@ fn score(
         Ok(summary)
     })?;
     progress.clear();
+    sink.verdict()?;
     Ok(summary)
 }
 
