@@ -133,7 +133,8 @@ opensearch: URL
   credentials... OK (user a\u{fffd}[31mb)
   cluster health... ERROR red: primary shards are missing, what belongs there cannot be written or \
 found; `GET _cluster/allocation/explain` says why
-  templates... ERROR missing: flowsentry-alerts, flowsentry-health, flowsentry-reports and 2 more; \
+  templates... ERROR the index template `flowsentry-alerts` is missing, the index template \
+`flowsentry-health` is missing, the index template `flowsentry-reports` is missing and 2 more; \
 run `flowsentry setup`
   disk... ERROR the server made indices read-only because a disk is nearly full: \
 flowsentry-alerts-default-2026.11; free disk space, then set \
@@ -226,4 +227,24 @@ fn the_worker_drops_old_indices_only_where_no_policy_does() {
     let removed = without.requests_to("DELETE", "/flowsentry-windows-default-2017.01.26");
     assert_eq!(removed.len(), 1, "{}", answer.stderr);
     assert!(answer.stderr.contains("old indices are dropped here"), "{}", answer.stderr);
+}
+
+#[test]
+fn a_user_who_may_not_read_templates_is_told_by_the_index_of_the_state() {
+    let forbidden = || on("GET", "/_index_template/").json(403, json!({"error": "no"}));
+    let mapping = |answer| on("GET", "/flowsentry-state-default/_mapping").json(200, answer);
+    let meta = |schema: u64| json!({"managed_by": "flowsentry", "schema": schema});
+    let of = |meta| json!({"flowsentry-state-default": {"mappings": {"_meta": meta}}});
+    let server = ready([forbidden(), mapping(of(meta(1)))]);
+    let answer = flowsentry("elasticsearch", &server, "", &["test", "output"]);
+    assert!(answer.stdout.contains("  templates... OK\n"), "{}", answer.stdout);
+    let server = ready([forbidden(), mapping(of(meta(0)))]);
+    let answer = flowsentry("elasticsearch", &server, "", &["health"]);
+    assert_eq!(answer.code, Some(1));
+    assert_eq!(
+        answer.stderr,
+        "Exiting: the cluster is not ready for documents: the index `flowsentry-state-default` is \
+         of schema 0, older than 1; run `flowsentry setup`, or set `setup.automatic: true`\n"
+    );
+    assert!(server.requests().iter().all(|request| request.method == "GET"), "nothing is written");
 }

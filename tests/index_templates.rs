@@ -226,7 +226,7 @@ impl Trial {
 /// `asset` under a name of its own, as all that it refers to.
 fn renamed(asset: Asset) -> Asset {
     let rename = |text: &str| {
-        text.replace("logs-flowsentry.flow-", "logs-trial.flow-").replace("flowsentry-", "trial-")
+        text.replace("logs-flowsentry.", "logs-trial.").replace("flowsentry-", "trial-")
     };
     let body = serde_json::from_str(&rename(&asset.body.to_string())).unwrap();
     Asset { name: rename(&asset.name), body, ..asset }

@@ -96,6 +96,8 @@ impl<'a> Subject<'a> {
         };
         let settings = format!("namespace: {namespace}\n{KEEN}output:\n{output}");
         std::fs::write(subject.settings_path(), settings).unwrap();
+        let setup = subject.run(&["setup"]);
+        assert!(setup.status.success(), "{name}: {}", text(&setup.stderr));
         Some(subject)
     }
 

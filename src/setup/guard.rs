@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Finding, Installer, SCHEMA, Scope, SetupError};
-use crate::stores::{Call, Cluster, ClusterError, Family, Method};
+use crate::stores::{Call, Cluster, ClusterError, Family, Method, Namespace};
 
 /// Settings under `setup:`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,32 +47,53 @@ pub enum GuardError {
 ///
 /// # Errors
 /// When the cluster is not ready; names what is missing and the way out.
-pub fn guard(
-    cluster: &Cluster,
-    settings: Settings,
-    scope: impl FnOnce() -> Scope,
-) -> Result<(), GuardError> {
-    let problems = find_problems(cluster)?;
+pub fn guard(cluster: &Cluster, settings: Settings, scope: Scope) -> Result<(), GuardError> {
+    let problems = find_problems(cluster, &scope.namespace)?;
     if problems.is_empty() {
         return Ok(());
     }
     if !settings.automatic {
         return Err(GuardError::NotReady { problems });
     }
-    let installer = Installer::new(cluster, scope())?;
+    let installer = Installer::new(cluster, scope)?;
     installer.apply(&installer.plan()?, false)?;
     let findings = installer.verify()?.findings;
     if findings.is_empty() { Ok(()) } else { Err(GuardError::NotProven { findings }) }
 }
 
-fn find_problems(cluster: &Cluster) -> Result<Vec<String>, ClusterError> {
+/// Names the templates of what a worker writes that are missing, older than this program or not
+/// ours. One request; a user who may not read templates is told by the index of the state, which
+/// `setup` makes from them.
+///
+/// # Errors
+/// When the cluster does not answer, or forbids both.
+pub fn find_problems(
+    cluster: &Cluster,
+    namespace: &Namespace,
+) -> Result<Vec<String>, ClusterError> {
     let path = "/_index_template/flowsentry-*";
     let call = Call::new("reading the index templates", Method::Get, path)
         .query("filter_path", "index_templates.name,index_templates.index_template._meta");
-    let answer = cluster.find(&call)?.unwrap_or_default();
+    let answer = match cluster.find(&call) {
+        Err(ClusterError::Forbidden { .. }) => return find_problem_of_state(cluster, namespace),
+        answer => answer?.unwrap_or_default(),
+    };
     let entries = answer["index_templates"].as_array().map(Vec::as_slice).unwrap_or_default();
     let families = Family::ALL.into_iter().filter(|family| *family != Family::Flows);
     Ok(families.filter_map(|family| find_problem(family, entries)).collect())
+}
+
+fn find_problem_of_state(
+    cluster: &Cluster,
+    namespace: &Namespace,
+) -> Result<Vec<String>, ClusterError> {
+    let index = format!("flowsentry-state-{namespace}");
+    let path = format!("/{index}/_mapping");
+    let Some(answer) = cluster.find(&Call::new("reading a mapping", Method::Get, path))? else {
+        return Ok(vec![format!("the index `{index}` is missing")]);
+    };
+    let meta = &answer[&index]["mappings"]["_meta"];
+    Ok(judge_mark(meta, &format!("the index `{index}`")).into_iter().collect())
 }
 
 fn find_problem(family: Family, entries: &[Value]) -> Option<String> {
@@ -80,15 +101,19 @@ fn find_problem(family: Family, entries: &[Value]) -> Option<String> {
     let Some(entry) = entries.iter().find(|entry| entry["name"] == name.as_str()) else {
         return Some(format!("the index template `{name}` is missing"));
     };
-    let meta = &entry["index_template"]["_meta"];
+    judge_mark(&entry["index_template"]["_meta"], &format!("the index template `{name}`"))
+}
+
+/// What is wrong with `object` by the mark that setup left on it.
+fn judge_mark(meta: &Value, object: &str) -> Option<String> {
     if meta["managed_by"] != "flowsentry" {
-        return Some(format!("the index template `{name}` was not made by flowsentry"));
+        return Some(format!("{object} was not made by flowsentry"));
     }
     match meta["schema"].as_u64() {
         Some(schema) if schema >= SCHEMA => None,
         schema => {
             let schema = schema.unwrap_or_default();
-            Some(format!("the index template `{name}` is of schema {schema}, older than {SCHEMA}"))
+            Some(format!("{object} is of schema {schema}, older than {SCHEMA}"))
         }
     }
 }

@@ -30,7 +30,7 @@ pub use assets::{
 pub use capabilities::find_capabilities;
 pub use error::SetupError;
 pub use finding::Finding;
-pub use guard::{GuardError, Settings, guard};
+pub use guard::{GuardError, Settings, find_problems, guard};
 pub use indices::{Stuck, Upgrade};
 pub use installer::{Installer, Scope, Selection};
 pub use objects::{Lock, Present};

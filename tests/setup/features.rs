@@ -39,12 +39,13 @@ fn everything_is_put_in_place_in_the_order_in_which_it_is_needed() {
         };
         let order: Vec<usize> = writes.iter().map(place).collect();
         assert!(order.is_sorted(), "{writes:#?}");
-        // Six policies, a pipeline, three components and a template for each of eight, two indices.
-        assert_eq!(writes.len(), 6 + 1 + 24 + 8 + 2);
+        // Six policies, a pipeline, three components and a template for each of eight, one of both for
+        // rejected records, two indices.
+        assert_eq!(writes.len(), 6 + 1 + 24 + 8 + 2 + 2);
         fake.forget();
         let plan = fake.installer().plan().expect("a plan");
         assert!(plan.notes.is_empty() && fake.writes().is_empty(), "{plan}");
-        assert_eq!(plan.up_to_date(), 41, "{plan}");
+        assert_eq!(plan.up_to_date(), 43, "{plan}");
     }
 }
 

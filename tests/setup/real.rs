@@ -174,7 +174,7 @@ fn a_probe_leaves_nothing_behind(server: &Server) {
 }
 
 fn nothing_is_written_before_the_templates_are_there(server: &Server) {
-    let guarded = |automatic| guard(&server.cluster, Settings { automatic }, scope);
+    let guarded = |automatic| guard(&server.cluster, Settings { automatic }, scope());
     let error = guarded(false).expect_err("nothing is there").to_string();
     assert!(
         error.contains("the index template `flowsentry-windows` is missing")

@@ -5,12 +5,14 @@
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
-use flowsentry::stores::fields::{FIELDS, Field, FieldKind};
+use chrono::Utc;
+use flowsentry::model::Timestamp;
+use flowsentry::setup::{Installer, Retention, Scope, Selection};
 use flowsentry::stores::{
     Call, Cluster, ClusterSettings, ClusterStore, EmbeddedConfig, EmbeddedStore, Flavour, Method,
     Namespace, Store,
 };
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 /// A store for one case.
 pub struct Site {
@@ -50,63 +52,15 @@ fn connect(flavour: Flavour, variable: &str) -> Option<Cluster> {
     let settings =
         ClusterSettings { hosts: vec![host], retry_seconds: 10, ..ClusterSettings::default() };
     let cluster = Cluster::connect(flavour, &settings).unwrap();
-    for (name, pattern, is_stream) in [
-        ("flowsentry-contract", "flowsentry-*", false),
-        ("flowsentry-contract-flows", "logs-flowsentry.flow-*", true),
-    ] {
-        let mut template = json!({
-            "index_patterns": [pattern],
-            "priority": 400,
-            "template": {
-                "settings": {"number_of_shards": 1, "auto_expand_replicas": "0-1"},
-                "mappings": mapping(),
-            },
-        });
-        if is_stream {
-            template["data_stream"] = json!({});
-        }
-        let path = format!("/_index_template/{name}");
-        let call = Call::new("putting the template of the contract", Method::Put, path);
-        cluster.demand(&call.json(template)).unwrap();
-    }
-    Some(cluster)
-}
-
-/// The field catalogue as a mapping.
-fn mapping() -> Value {
-    let mut root = json!({"dynamic": false, "properties": {}});
-    for field in FIELDS {
-        add(&mut root, field);
-    }
-    let maps = FIELDS.iter().filter(|field| field.kind == FieldKind::DoubleMap);
-    let templates = maps.map(|field| {
-        let template =
-            json!({"path_match": format!("{}.*", field.name), "mapping": {"type": "double"}});
-        json!({field.name: template})
-    });
-    root["dynamic_templates"] = templates.collect();
-    root
-}
-
-fn add(root: &mut Value, field: &Field) {
-    let of_field = match field.kind {
-        FieldKind::Keyword => json!({"type": "keyword", "ignore_above": 1024}),
-        FieldKind::Ip => json!({"type": "ip"}),
-        FieldKind::Date => json!({"type": "date"}),
-        FieldKind::Long => json!({"type": "long"}),
-        FieldKind::Double => json!({"type": "double"}),
-        FieldKind::Boolean => json!({"type": "boolean"}),
-        FieldKind::Text => json!({"type": "text"}),
-        FieldKind::DoubleMap => json!({"type": "object", "dynamic": true}),
+    let scope = Scope {
+        retention: Retention::default(),
+        namespace: Namespace::new("contract").unwrap(),
+        selection: Selection::ALL,
+        now: Timestamp::from_utc(Utc::now()),
     };
-    let mut object = root;
-    let (parents, last) = field.name.rsplit_once('.').unwrap_or(("", field.name));
-    for parent in parents.split('.').filter(|parent| !parent.is_empty()) {
-        let properties = object["properties"].as_object_mut().unwrap();
-        let empty = || json!({"properties": Map::new()});
-        object = properties.entry(parent).or_insert_with(empty);
-    }
-    object["properties"][last] = of_field;
+    let installer = Installer::new(&cluster, scope).unwrap();
+    installer.apply(&installer.plan().unwrap(), false).unwrap();
+    Some(cluster)
 }
 
 /// Several runs may share a server: the process is part of the name.

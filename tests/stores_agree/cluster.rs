@@ -1,10 +1,9 @@
 //! A real server in a namespace of its own, read without the store that is tested.
 
-use flowsentry::stores::fields::{FIELDS, FieldKind};
 use flowsentry::stores::{
     Call, Cluster, ClusterSettings, Family, Flavour, Method, Namespace, Version,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Documents, Found};
 
@@ -45,41 +44,13 @@ impl TestCluster {
         let url = std::env::var(variable(flavour)).ok()?;
         let settings = ClusterSettings { hosts: vec![url.clone()], ..ClusterSettings::default() };
         let cluster = Cluster::connect(flavour, &settings).unwrap();
-        let found = Self { cluster, url, namespace: namespace.clone() };
-        found.put_template();
-        Some(found)
+        Some(Self { cluster, url, namespace: namespace.clone() })
     }
 
     /// Its part of a settings file.
     pub fn settings(&self) -> String {
         let name = self.cluster.server().flavour.name().to_lowercase();
         format!("{name}: {{hosts: [\"{}\"]}}", self.url)
-    }
-
-    fn template(&self) -> String {
-        format!("/_index_template/flowsentry-{}", self.namespace)
-    }
-
-    /// The catalogue as mapping, for the indices of the namespace alone.
-    fn put_template(&self) {
-        let mut properties = Map::new();
-        for field in FIELDS {
-            put(&mut properties, field.name, mapping_of(field.kind));
-        }
-        let features = json!({"features": {
-            "path_match": "flowsentry.window.features.*", "mapping": {"type": "double"}
-        }});
-        let template = json!({
-            "index_patterns": [format!("flowsentry-*-{}*", self.namespace)],
-            "priority": 900,
-            "template": {
-                "settings": {"number_of_replicas": 0},
-                "mappings": {
-                    "dynamic": false, "dynamic_templates": [features], "properties": properties
-                },
-            },
-        });
-        self.demand(Call::new("putting a template", Method::Put, self.template()).json(template));
     }
 
     fn demand(&self, call: Call) -> Value {
@@ -131,8 +102,7 @@ impl TestCluster {
             let call = Call::new("removing an index", Method::Delete, format!("/{name}"));
             self.cluster.find(&call)?;
         }
-        let call = Call::new("removing the template", Method::Delete, self.template());
-        self.cluster.find(&call).map(|_| ())
+        Ok(())
     }
 }
 
@@ -142,27 +112,4 @@ impl Drop for TestCluster {
             println!("what the test made in {} is still there: {error}", self.url);
         }
     }
-}
-
-fn mapping_of(kind: FieldKind) -> Value {
-    match kind {
-        FieldKind::Keyword => json!({"type": "keyword", "ignore_above": 1024}),
-        FieldKind::Ip => json!({"type": "ip"}),
-        FieldKind::Date => json!({"type": "date"}),
-        FieldKind::Long => json!({"type": "long"}),
-        FieldKind::Double => json!({"type": "double"}),
-        FieldKind::Boolean => json!({"type": "boolean"}),
-        FieldKind::Text => json!({"type": "text"}),
-        FieldKind::DoubleMap => json!({"type": "object", "dynamic": true}),
-    }
-}
-
-/// Puts a dotted field to its place among nested objects.
-fn put(properties: &mut Map<String, Value>, name: &str, mapping: Value) {
-    let Some((first, rest)) = name.split_once('.') else {
-        properties.insert(name.to_owned(), mapping);
-        return;
-    };
-    let object = properties.entry(first).or_insert_with(|| json!({"properties": {}}));
-    put(object["properties"].as_object_mut().unwrap(), rest, mapping);
 }

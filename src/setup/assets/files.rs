@@ -44,6 +44,15 @@ pub(super) struct FamilyFiles {
     policies: Option<Policies>,
 }
 
+/// The files of the records that are no flows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rejected {
+    /// Component template with the fields.
+    pub mappings: &'static str,
+    /// Index template; the settings are those of raw flows.
+    pub template: &'static str,
+}
+
 /// The same policy in both languages.
 #[derive(Clone, Copy, Debug)]
 struct Policies {
@@ -67,6 +76,12 @@ pub(super) const CUSTOM: &str = file!("component/custom");
 
 /// The ingest pipeline of raw flows.
 pub(super) const FLOWS_PIPELINE: &str = file!("pipeline/flowsentry-flows");
+
+/// The records that are no flows: kept like raw flows, beside them, under fields of their own.
+pub(super) const REJECTED: Rejected = Rejected {
+    mappings: file!("component/flowsentry-rejected@mappings"),
+    template: file!("template/flowsentry-rejected"),
+};
 
 /// Returns the files of `family`.
 pub(super) const fn of_family(family: Family) -> FamilyFiles {

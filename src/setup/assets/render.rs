@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use super::{Asset, AssetKind, Capabilities, Retention, SCHEMA, files};
 use crate::stores::{Family, Flavour, Period, Server};
 
+/// The name of the template of records that are no flows.
+const REJECTED: &str = "flowsentry-rejected";
+
 /// Returns all objects for `server`, in the order in which they must be put in place.
 pub fn render(server: Server, capabilities: Capabilities, retention: Retention) -> Vec<Asset> {
     let renderer = Renderer { server, capabilities, retention };
@@ -19,6 +22,8 @@ pub fn render(server: Server, capabilities: Capabilities, retention: Retention) 
     for family in Family::ALL {
         assets.extend(renderer.components(family));
     }
+    assets.push(renderer.rejected_mappings());
+    assets.push(renderer.rejected_template());
     for family in Family::ALL {
         assets.push(renderer.template(family));
     }
@@ -82,6 +87,16 @@ impl Renderer {
 
     fn template(self, family: Family) -> Asset {
         asset(AssetKind::Template, name(family), self.read(files::of_family(family).template))
+    }
+
+    fn rejected_mappings(self) -> Asset {
+        let mut body = self.read(files::REJECTED.mappings);
+        self.choose_types(&mut body);
+        asset(AssetKind::Component, format!("{REJECTED}@mappings"), body)
+    }
+
+    fn rejected_template(self) -> Asset {
+        asset(AssetKind::Template, REJECTED.to_owned(), self.read(files::REJECTED.template))
     }
 
     /// Whether the server takes lifecycle policies; the serverless offer has none.
