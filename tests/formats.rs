@@ -3,13 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its data should stop")]
 
+mod samples;
+
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use flowsentry::formats::{self, Reject, ecs};
+use flowsentry::formats::{self, MessageDecoder, Reject, ecs};
 use flowsentry::model::{Flow, FlowOrigin, NetworkType, Outcome, Protocol, Role, TcpFlags};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use samples::{SAMPLES, Sample, protobuf};
 
 /// Every decoded record of some bytes, in order.
 fn decode_all(bytes: &[u8]) -> Vec<Result<Option<Flow>, Reject>> {
@@ -248,28 +251,17 @@ fn the_port_scan_capture_is_probes_and_the_beacon_is_not() {
 
 /// Real records of every kind, with the lines that a decoder has to see before them.
 fn seeds() -> Vec<(Vec<u8>, Vec<u8>)> {
-    const ZEEK_NAMES: &str = "#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\tservice\tduration\torig_bytes\tresp_bytes\tconn_state\tlocal_orig\tlocal_resp\tmissed_bytes\thistory\torig_pkts\torig_ip_bytes\tresp_pkts\tresp_ip_bytes\ttunnel_parents\tlabel";
-    const ZEEK_ROW: &str = "1700000000.943239\tC1\t192.0.2.1\t25320\t2001:db8::7\t6008\ttcp\t-\t1.500064\t120\t0\tSF\tF\tT\t0\tSr\t4\t328\t3\t172\t(empty)\tBenign";
-    const ZEEK_JSON: &str = r#"{"ts":1700000000.314165,"uid":"C1","id.orig_h":"192.0.2.9","id.orig_p":8,"id.resp_h":"198.51.100.7","id.resp_p":0,"proto":"icmp","duration":0.20696377754211426,"orig_bytes":56,"resp_bytes":56,"conn_state":"OTH","orig_pkts":1,"orig_ip_bytes":84,"resp_pkts":1,"resp_ip_bytes":84}"#;
-    const ARGUS_NAMES: &str = "StartTime,Dur,Proto,SrcAddr,Sport,Dir,DstAddr,Dport,State,sTos,dTos,TotPkts,TotBytes,SrcBytes,SrcPkts,Label";
-    const ARGUS_ROW: &str = "2019/04/04 16:23:00.325010,0.027947,tcp,192.0.2.9,48427,  <->,198.51.100.8,53,SPA_SRA,0,0,2,142,63,1,\"a, b\"";
-    const TABLE_ROW: &str =
-        "2017-01-27 16:24:42,tcp,closed,10.2.1.39,60707,74.201.65.31,443,21687,8999";
-    const GOFLOW2_V1: &str = r#"{"Type":"SFLOW_5","TimeReceived":1621820000,"TimeFlowStart":1621820000,"TimeFlowEnd":1621820000,"Bytes":70,"Packets":1,"SamplingRate":100,"SamplerAddress":"192.168.1.254","SrcAddr":"192.168.1.1","DstAddr":"10.0.0.1","InIf":1,"OutIf":2,"Etype":2048,"Proto":6,"SrcPort":443,"DstPort":46344,"TCPFlags":16}"#;
-    const ECS: &str = r#"{"@timestamp":"2026-11-21T10:00:05.000Z","event":{"start":"2026-11-21T10:00:00.250Z","duration":4500000000},"source":{"ip":"192.0.2.9","port":40000,"bytes":34,"packets":12},"destination":{"ip":"198.51.100.7","port":443,"bytes":66},"network":{"iana_number":"6","bytes":100,"packets":12,"type":"ipv4"},"netflow":{"exporter":{"address":"203.0.113.1:2055"},"sampling_interval":100,"tcp_control_bits":27}}"#;
-    let mut seeds: Vec<(&str, &str)> = vec![
-        (ZEEK_NAMES, ZEEK_ROW),
-        (ZEEK_NAMES, ZEEK_NAMES),
-        ("", ZEEK_JSON),
-        (ARGUS_NAMES, ARGUS_ROW),
-        ("", TABLE_ROW),
-        ("", GOFLOW2_V1),
-        ("", ECS),
-    ];
-    let recordings: Vec<String> =
-        RECORDINGS.iter().map(|(name, _)| String::from_utf8(recorded(name)).unwrap()).collect();
-    seeds.extend(recordings.iter().flat_map(|text| text.lines().step_by(33)).map(|l| ("", l)));
-    seeds.into_iter().map(|(header, row)| (header.into(), row.into())).collect()
+    let sample = |sample: &Sample| (sample.header.into(), sample.record.into());
+    let mut seeds: Vec<(Vec<u8>, Vec<u8>)> = SAMPLES.iter().map(sample).collect();
+    for (name, _) in RECORDINGS {
+        for line in String::from_utf8(recorded(name)).unwrap().lines().step_by(33) {
+            let message = protobuf::message(&serde_json::from_str(line).unwrap());
+            seeds.push((Vec::new(), protobuf::delimited(&message)));
+            seeds.push((Vec::new(), message));
+            seeds.push((Vec::new(), line.into()));
+        }
+    }
+    seeds
 }
 
 #[derive(Clone, Debug)]
@@ -407,6 +399,16 @@ fn broken_records_never_panic() {
             let _ = experienced.decode(original);
             prop_assert_eq!(experienced.decode(&record), answer);
         }
+        let answers = |before: Option<&[u8]>| {
+            let mut decoder = MessageDecoder::new(None);
+            decoder.decode(before.unwrap_or_default(), &mut |_, _| {});
+            let mut found = Vec::new();
+            decoder.decode(&record, &mut |_, answer| found.push(answer));
+            found
+        };
+        let found = answers(None);
+        found.iter().try_for_each(check)?;
+        prop_assert_eq!(answers(Some(original)), found);
         Ok(())
     });
     assert!(result.is_ok(), "{}", result.unwrap_err());

@@ -30,6 +30,10 @@ impl Format for Argus {
     fn decoder(&self) -> Box<dyn Decoder> {
         Box::new(ArgusDecoder { columns: None })
     }
+
+    fn needs_header(&self) -> bool {
+        true
+    }
 }
 
 const COLUMNS: [&str; 13] = [

@@ -5,29 +5,56 @@
 
 use std::borrow::Cow;
 
+use super::marks::Marks;
 use super::scalar::Scalar;
+
+/// What is known about a key. Two bytes, because it is looked up for every key of every record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    /// The place of its value; [`NO_PLACE`] when nobody reads it.
+    place: u8,
+    /// Whose record it shows.
+    pub(super) marks: Marks,
+}
+
+/// Beyond the values of any record.
+const NO_PLACE: u8 = u8::MAX;
+
+impl Known {
+    pub(super) fn new(place: Option<usize>, marks: Marks) -> Self {
+        let place = place.and_then(|place| u8::try_from(place).ok()).unwrap_or(NO_PLACE);
+        Self { place, marks }
+    }
+
+    /// The place of the value of the key among those of a record; beyond them when nobody reads it.
+    pub(super) fn place(self) -> usize {
+        usize::from(self.place)
+    }
+}
 
 /// What the reader has to know about keys.
 pub(super) trait KeyOrder {
-    /// The `"key":` expected at a position in the record, and the place of its value.
-    fn expected(&self, position: usize) -> Option<(&str, Option<usize>)>;
-    /// The place of the value of a key found at a position.
-    fn place(&mut self, position: usize, key: &str) -> Option<usize>;
+    /// The `"key":` expected at a position in the record, and what is known about it.
+    fn expected(&self, position: usize) -> Option<(&str, Known)>;
+    /// What is known about a key found at a position.
+    fn known(&mut self, position: usize, key: &str) -> Known;
 }
 
-/// Fills `values` from a flat object; `None` when `text` is anything else, with `values` in any
-/// state.
+/// Fills `values` from a flat object and returns whose record its keys show; `None` when `text` is
+/// anything else, with `values` in any state.
 pub(super) fn read<'a>(
     text: &'a str,
     order: &mut impl KeyOrder,
     values: &mut [Scalar<'a>],
-) -> Option<()> {
+) -> Option<Marks> {
     let mut reader = Reader { text, at: 0 };
+    let mut marks = Marks::default();
     reader.take(b'{')?;
     for position in 0.. {
-        let place = reader.key(position, order)?;
+        let known = reader.key(position, order)?;
+        marks.insert(known.marks);
         let value = reader.value()?;
-        if let Some(wanted) = place.and_then(|place| values.get_mut(place)) {
+        if let Some(wanted) = values.get_mut(known.place()) {
             *wanted = value;
         }
         match reader.next()? {
@@ -36,7 +63,7 @@ pub(super) fn read<'a>(
             _ => return None,
         }
     }
-    (reader.at == text.len()).then_some(())
+    (reader.at == text.len()).then_some(marks)
 }
 
 struct Reader<'a> {
@@ -59,17 +86,17 @@ impl<'a> Reader<'a> {
         (self.next()? == expected).then_some(())
     }
 
-    fn key(&mut self, position: usize, order: &mut impl KeyOrder) -> Option<Option<usize>> {
-        if let Some((expected, place)) = order.expected(position)
+    fn key(&mut self, position: usize, order: &mut impl KeyOrder) -> Option<Known> {
+        if let Some((expected, known)) = order.expected(position)
             && self.text.as_bytes()[self.at..].starts_with(expected.as_bytes())
         {
             self.at += expected.len();
-            return Some(place);
+            return Some(known);
         }
         self.take(b'"')?;
         let key = self.string()?;
         self.take(b':')?;
-        Some(order.place(position, key))
+        Some(order.known(position, key))
     }
 
     fn value(&mut self) -> Option<Scalar<'a>> {

@@ -7,7 +7,8 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-use super::json::{Claim, First, JsonDecoder, Shape, any_object, has_key};
+use super::json::{Claim, First, JsonDecoder, Shape, any_object};
+use super::marks::{Marks, Owner};
 use super::pick::Picker;
 use super::reject::{Reject, RejectReason};
 use super::scalar::{Scalar, Unit};
@@ -16,15 +17,6 @@ use crate::model::{
     Counters, Defects, Endpoint, Flow, FlowOrigin, IcmpMessage, NetworkType, Protocol, TcpFlags,
     Timestamp,
 };
-
-/// The keys that show goflow2 in the first lines of a source.
-const HEAD_KEYS: &[&str] = &[
-    "time_received_ns",
-    "time_flow_start_ns",
-    "time_flow_end_ns",
-    "TimeReceived",
-    "TimeFlowStart",
-];
 
 /// goflow2 JSON.
 pub(super) struct Goflow2;
@@ -35,19 +27,21 @@ impl Format for Goflow2 {
     }
 
     fn recognises(&self, head: &[u8]) -> bool {
-        any_object(head, |text| {
-            HEAD_KEYS.iter().any(|key| has_key(text, key)) && !has_key(text, "id.orig_h")
-        })
+        any_object(head, |text| Marks::owner_in(text) == Some(Owner::Goflow2))
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {
         Box::new(JsonDecoder::new(First::Goflow2))
     }
+
+    fn reads_json(&self) -> bool {
+        true
+    }
 }
 
 /// The fields that make a flow; the value is the place among the picked ones.
-#[derive(Clone, Copy)]
-enum Field {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
     Kind,
     ReceivedNs,
     Received,
@@ -77,15 +71,9 @@ enum Field {
     TcpFlags,
     IcmpType,
     IcmpCode,
-    /// Not goflow2's: makes the record Zeek's.
-    Zeek,
 }
 
-const FIELDS: usize = Field::Zeek as usize + 1;
-
-/// The fields of which any one makes a record goflow2's.
-const MARKERS: [Field; 5] =
-    [Field::ReceivedNs, Field::Received, Field::StartNs, Field::Start, Field::EndNs];
+pub(super) const FIELDS: usize = Field::IcmpCode as usize + 1;
 
 fn place_of(key: &str) -> Option<usize> {
     let field = match key {
@@ -118,15 +106,9 @@ fn place_of(key: &str) -> Option<usize> {
         "tcp_flags" | "TCPFlags" | "TcpFlags" => Field::TcpFlags,
         "icmp_type" | "IcmpType" => Field::IcmpType,
         "icmp_code" | "IcmpCode" => Field::IcmpCode,
-        "id.orig_h" => Field::Zeek,
         _ => return None,
     };
     Some(field as usize)
-}
-
-/// Whether `key` makes a record goflow2's.
-pub(super) fn is_marker(key: &str) -> bool {
-    place_of(key).is_some_and(|place| MARKERS.iter().any(|&marker| marker as usize == place))
 }
 
 /// Claims records with a goflow2 time.
@@ -141,17 +123,16 @@ impl Default for Goflow2Shape {
 impl Shape for Goflow2Shape {
     fn claim(&mut self, record: &[u8]) -> Result<Claim, Reject> {
         let mut values = [const { Scalar::Absent }; FIELDS];
-        self.0.pick(record, &mut values)?;
-        let record = Record(values);
-        if record.is_mine() {
-            record.flow().map(|flow| Claim::Mine(Some(flow)))
-        } else {
-            Ok(Claim::Foreign)
+        let marks = self.0.pick(record, &mut values)?;
+        if marks.owner() != Some(Owner::Goflow2) {
+            return Ok(Claim::Foreign);
         }
+        Ok(Claim::Mine(Record(values).flow().map(Some)))
     }
 }
 
-struct Record<'a>([Scalar<'a>; FIELDS]);
+/// The values of one record, whatever encoding they came in.
+pub(super) struct Record<'a>(pub(super) [Scalar<'a>; FIELDS]);
 
 impl<'a> Record<'a> {
     fn get(&self, field: Field) -> &Scalar<'a> {
@@ -162,11 +143,8 @@ impl<'a> Record<'a> {
         *self.get(field) != Scalar::Absent
     }
 
-    fn is_mine(&self) -> bool {
-        MARKERS.into_iter().any(|field| self.has(field)) && !self.has(Field::Zeek)
-    }
-
-    fn flow(&self) -> Result<Flow, Reject> {
+    /// Returns the flow that the values describe.
+    pub(super) fn flow(&self) -> Result<Flow, Reject> {
         let mut flow = self.times()?;
         flow.source.ip = self.address(Field::SrcAddr, "src_addr")?;
         flow.destination.ip = self.address(Field::DstAddr, "dst_addr")?;
@@ -175,7 +153,7 @@ impl<'a> Record<'a> {
         }
         flow.network = self.network(&flow.source, &flow.destination)?;
         if matches!(flow.network, NetworkType::Ipv4 | NetworkType::Ipv6) {
-            flow.protocol = self.protocol()?;
+            flow.protocol = icmp::for_network(self.protocol()?, flow.network);
             self.fill_transport(&mut flow)?;
         }
         flow.sent = self.counters(&mut flow.defects)?;
@@ -220,12 +198,18 @@ impl<'a> Record<'a> {
     }
 
     fn origin(&self) -> FlowOrigin {
-        let Scalar::Text(kind) = self.get(Field::Kind) else { return FlowOrigin::OtherExport };
-        match kind.as_ref() {
-            "SFLOW_5" => FlowOrigin::Sflow5,
-            "NETFLOW_V5" => FlowOrigin::NetflowV5,
-            "NETFLOW_V9" => FlowOrigin::NetflowV9,
-            "IPFIX" => FlowOrigin::Ipfix,
+        match self.get(Field::Kind) {
+            Scalar::Unsigned(1) => FlowOrigin::Sflow5,
+            Scalar::Unsigned(2) => FlowOrigin::NetflowV5,
+            Scalar::Unsigned(3) => FlowOrigin::NetflowV9,
+            Scalar::Unsigned(4) => FlowOrigin::Ipfix,
+            Scalar::Text(kind) => match kind.as_ref() {
+                "SFLOW_5" => FlowOrigin::Sflow5,
+                "NETFLOW_V5" => FlowOrigin::NetflowV5,
+                "NETFLOW_V9" => FlowOrigin::NetflowV9,
+                "IPFIX" => FlowOrigin::Ipfix,
+                _ => FlowOrigin::OtherExport,
+            },
             _ => FlowOrigin::OtherExport,
         }
     }

@@ -21,20 +21,33 @@ mod argus;
 mod calendar;
 mod columns;
 pub mod ecs;
+mod fields;
 mod flat;
 mod goflow2;
+mod goflow2_protobuf;
 mod icmp;
 mod json;
+mod logstash_netflow;
+mod marks;
+mod message;
+mod nfdump;
 mod pick;
+mod pmacct;
+mod protobuf;
 mod reject;
 mod scalar;
+mod sequence;
 mod table;
+mod transport;
+mod tree;
 mod zeek;
 mod zeek_conn;
 mod zeek_json;
 
 use crate::model::{Defects, Endpoint, Flow, FlowOrigin, NetworkType, Protocol, Timestamp};
 
+pub use goflow2_protobuf::{RecordLength, record_length};
+pub use message::MessageDecoder;
 pub use reject::{Reject, RejectReason};
 
 /// The longest record that is decoded, in bytes: no exporter writes more than a few kilobytes, and
@@ -43,8 +56,12 @@ pub const MAX_RECORD_BYTES: usize = 1 << 20;
 
 /// Everything that can be read. The first row that recognises a source wins.
 pub static FORMATS: &[&dyn Format] = &[
+    &goflow2_protobuf::Goflow2Protobuf,
     &goflow2::Goflow2,
     &zeek_json::ZeekJson,
+    &pmacct::Pmacct,
+    &nfdump::Nfdump,
+    &logstash_netflow::LogstashNetflow,
     &ecs::Ecs,
     &zeek::Zeek,
     &argus::Argus,
@@ -62,6 +79,31 @@ pub trait Format: Sync {
 
     /// Returns a decoder for one source from its first record on.
     fn decoder(&self) -> Box<dyn Decoder>;
+
+    /// How records follow each other in a file.
+    fn framing(&self) -> Framing {
+        Framing::Lines
+    }
+
+    /// Whether a record is a JSON object. All such formats share a decoder that reads each record by
+    /// what it holds.
+    fn reads_json(&self) -> bool {
+        false
+    }
+
+    /// Whether a record means nothing without the header line of its file.
+    fn needs_header(&self) -> bool {
+        false
+    }
+}
+
+/// How records follow each other in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Each record ends with a line feed.
+    Lines,
+    /// The length of each record stands before it, as a protobuf number.
+    Delimited,
 }
 
 /// Decodes the records of one source in order; keeps what a header line said.
@@ -97,11 +139,20 @@ fn head_lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Checks the length of a record and takes off what is not part of it: the byte order mark that
 /// some tools write at the start of a file, and a line end.
 fn bounded(record: &[u8]) -> Result<&[u8], Reject> {
+    check_length(record)?;
+    Ok(without_line_end(without_mark(record)))
+}
+
+fn check_length(record: &[u8]) -> Result<(), Reject> {
     if record.len() > MAX_RECORD_BYTES {
         let detail = format!("{} bytes, at most {MAX_RECORD_BYTES} are read", record.len());
         return Err(Reject::new(RejectReason::TooLong, detail));
     }
-    Ok(without_line_end(without_mark(record)))
+    Ok(())
+}
+
+fn is_blank(record: &[u8]) -> bool {
+    without_mark(record).trim_ascii().is_empty()
 }
 
 fn without_mark(bytes: &[u8]) -> &[u8] {

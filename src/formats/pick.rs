@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
-use super::flat::{self, KeyOrder};
+use super::flat::{self, KeyOrder, Known};
+use super::marks::Marks;
 use super::reject::{Reject, RejectReason};
 use super::scalar::Scalar;
 
@@ -12,13 +13,14 @@ use super::scalar::Scalar;
 /// 60 comparisons with all spellings) into one comparison.
 pub(super) struct Picker {
     place_of: fn(&str) -> Option<usize>,
+    marks_of: fn(&str) -> Marks,
     order: Vec<Remembered>,
 }
 
 struct Remembered {
     /// The key as it stands in the record: `"key":`.
     quoted: Box<str>,
-    place: Option<usize>,
+    known: Known,
 }
 
 /// The keys of a record whose order is remembered; goflow2 writes 50.
@@ -28,21 +30,26 @@ const REMEMBERED_KEY_BYTES: usize = 64;
 impl Picker {
     /// Returns a picker that puts the value of key `k` at `place_of(k)`.
     pub(super) fn new(place_of: fn(&str) -> Option<usize>) -> Self {
-        Self { place_of, order: Vec::new() }
+        Self { place_of, marks_of: Marks::of_key, order: Vec::new() }
     }
 
-    /// Fills `values`, which must be absent, from the object in `record`; of a repeated key the
-    /// last value counts.
+    /// Returns a picker for the paths of values in nested objects.
+    pub(super) fn of_paths(place_of: fn(&str) -> Option<usize>) -> Self {
+        Self { marks_of: Marks::of_path, ..Self::new(place_of) }
+    }
+
+    /// Fills `values`, which must be absent, from the object in `record`, and returns whose record
+    /// its keys show. Of a repeated key the last value counts.
     pub(super) fn pick<'a>(
         &mut self,
         record: &'a [u8],
         values: &mut [Scalar<'a>],
-    ) -> Result<(), Reject> {
+    ) -> Result<Marks, Reject> {
         // Broken text in values that nobody reads is tolerated on the slowest path.
         let picked = match std::str::from_utf8(record) {
             Ok(text) => {
-                if flat::read(text, self, values).is_some() {
-                    return Ok(());
+                if let Some(marks) = flat::read(text, self, values) {
+                    return Ok(marks);
                 }
                 values.fill(Scalar::Absent);
                 self.run(serde_json::Deserializer::from_str(text), values)
@@ -56,32 +63,33 @@ impl Picker {
         &mut self,
         mut deserializer: serde_json::Deserializer<R>,
         values: &mut [Scalar<'a>],
-    ) -> serde_json::Result<()> {
-        deserializer.deserialize_map(ObjectVisitor { picker: self, values })?;
-        deserializer.end()
+    ) -> serde_json::Result<Marks> {
+        let marks = deserializer.deserialize_map(ObjectVisitor { picker: self, values })?;
+        deserializer.end()?;
+        Ok(marks)
     }
 }
 
 impl KeyOrder for Picker {
-    fn expected(&self, position: usize) -> Option<(&str, Option<usize>)> {
-        self.order.get(position).map(|key| (&*key.quoted, key.place))
+    fn expected(&self, position: usize) -> Option<(&str, Known)> {
+        self.order.get(position).map(|key| (&*key.quoted, key.known))
     }
 
-    fn place(&mut self, position: usize, key: &str) -> Option<usize> {
+    fn known(&mut self, position: usize, key: &str) -> Known {
         if let Some(remembered) = self.order.get(position)
             && remembered.quoted[1..remembered.quoted.len() - 2] == *key
         {
-            return remembered.place;
+            return remembered.known;
         }
-        let place = (self.place_of)(key);
+        let known = Known::new((self.place_of)(key), (self.marks_of)(key));
         let plain = !key.bytes().any(|byte| byte == b'"' || byte == b'\\' || byte < b' ');
         if plain && position < REMEMBERED_KEYS && key.len() <= REMEMBERED_KEY_BYTES {
             self.order.truncate(position);
             if self.order.len() == position {
-                self.order.push(Remembered { quoted: format!("\"{key}\":").into(), place });
+                self.order.push(Remembered { quoted: format!("\"{key}\":").into(), known });
             }
         }
-        place
+        known
     }
 }
 
@@ -106,18 +114,20 @@ struct ObjectVisitor<'p, 'v, 'a> {
 }
 
 impl<'a> Visitor<'a> for ObjectVisitor<'_, '_, 'a> {
-    type Value = ();
+    type Value = Marks;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'a>>(self, mut entries: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'a>>(self, mut entries: A) -> Result<Marks, A::Error> {
+        let mut marks = Marks::default();
         let mut position = 0;
-        while let Some(place) =
+        while let Some(known) =
             entries.next_key_seed(KeySeed { picker: &mut *self.picker, position })?
         {
-            match place.and_then(|place| self.values.get_mut(place)) {
+            marks.insert(known.marks);
+            match self.values.get_mut(known.place()) {
                 Some(value) => *value = entries.next_value()?,
                 None => {
                     entries.next_value::<IgnoredAny>()?;
@@ -125,7 +135,7 @@ impl<'a> Visitor<'a> for ObjectVisitor<'_, '_, 'a> {
             }
             position += 1;
         }
-        Ok(())
+        Ok(marks)
     }
 }
 
@@ -135,7 +145,7 @@ struct KeySeed<'p> {
 }
 
 impl<'a> DeserializeSeed<'a> for KeySeed<'_> {
-    type Value = Option<usize>;
+    type Value = Known;
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
@@ -143,14 +153,14 @@ impl<'a> DeserializeSeed<'a> for KeySeed<'_> {
 }
 
 impl Visitor<'_> for KeySeed<'_> {
-    type Value = Option<usize>;
+    type Value = Known;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.picker.place(self.position, key))
+        Ok(self.picker.known(self.position, key))
     }
 }
 
@@ -210,6 +220,7 @@ mod tests {
             "\"a\"",
             "\"b\"",
             "\"x\"",
+            "\"ip_src\"",
             "\"\u{e9}\"",
             "\"",
             "\\",
@@ -243,10 +254,11 @@ mod tests {
                 let text = if pieces.len() % 2 == 0 { inner } else { format!("{{\"a\":{inner}}}") };
                 let mut quick = [const { Scalar::Absent }; 2];
                 let mut slow = [const { Scalar::Absent }; 2];
-                if flat::read(&text, &mut Picker::new(place), &mut quick).is_some() {
+                if let Some(marks) = flat::read(&text, &mut Picker::new(place), &mut quick) {
                     accepted.set(accepted.get() + 1);
                     let deserializer = serde_json::Deserializer::from_str(&text);
-                    prop_assert!(Picker::new(place).run(deserializer, &mut slow).is_ok(), "{text}");
+                    let read = Picker::new(place).run(deserializer, &mut slow);
+                    prop_assert_eq!(read.ok(), Some(marks), "{}", text);
                     prop_assert_eq!(quick, slow, "{}", text);
                 }
                 Ok(())

@@ -19,7 +19,9 @@ pub enum RejectReason {
     NotUtf8,
     /// Not JSON: truncated, or garbage.
     NotJson,
-    /// JSON of the wrong type, for example an array for an address.
+    /// Not protobuf: truncated, or garbage.
+    NotProtobuf,
+    /// A value of the wrong type, for example an array for an address.
     WrongType,
     /// Something without which a record is no flow is missing.
     MissingField,
@@ -41,13 +43,16 @@ pub enum RejectReason {
     NoHeader,
     /// A JSON object that is no flow of a known kind.
     UnknownShape,
+    /// A message of no known format, or of one that cannot be read message by message.
+    UnknownFormat,
 }
 
 impl RejectReason {
     /// All classes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::NotUtf8,
         Self::NotJson,
+        Self::NotProtobuf,
         Self::WrongType,
         Self::MissingField,
         Self::BadTime,
@@ -59,6 +64,7 @@ impl RejectReason {
         Self::WrongColumns,
         Self::NoHeader,
         Self::UnknownShape,
+        Self::UnknownFormat,
     ];
 
     /// The name in counters and dead letters.
@@ -66,6 +72,7 @@ impl RejectReason {
         match self {
             Self::NotUtf8 => "not_utf8",
             Self::NotJson => "not_json",
+            Self::NotProtobuf => "not_protobuf",
             Self::WrongType => "wrong_type",
             Self::MissingField => "missing_field",
             Self::BadTime => "bad_time",
@@ -77,6 +84,7 @@ impl RejectReason {
             Self::WrongColumns => "wrong_columns",
             Self::NoHeader => "no_header",
             Self::UnknownShape => "unknown_shape",
+            Self::UnknownFormat => "unknown_format",
         }
     }
 }

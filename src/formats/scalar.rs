@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -24,6 +24,8 @@ pub(super) enum Scalar<'a> {
     Signed(i64),
     Float(f64),
     Text(Cow<'a, str>),
+    /// An address in bytes; IPv4 is mapped into IPv6, which keeps every value in 24 bytes.
+    Address(Ipv6Addr),
     /// True, false, an array or an object: never what a flow needs.
     Other,
 }
@@ -54,7 +56,11 @@ impl<'a> Scalar<'a> {
         match self {
             Self::Absent => true,
             Self::Text(text) => text.is_empty(),
-            Self::Unsigned(_) | Self::Signed(_) | Self::Float(_) | Self::Other => false,
+            Self::Unsigned(_)
+            | Self::Signed(_)
+            | Self::Float(_)
+            | Self::Address(_)
+            | Self::Other => false,
         }
     }
 
@@ -69,6 +75,9 @@ impl<'a> Scalar<'a> {
 
     /// Returns the address, `None` when absent.
     pub(super) fn address(&self, field: &str) -> Result<Option<IpAddr>, Reject> {
+        if let Self::Address(ip) = self {
+            return Ok(Some(ip.to_canonical()));
+        }
         let Some(text) = self.text(field)? else { return Ok(None) };
         match parse_address(text) {
             Some(ip) => Ok(Some(ip)),
@@ -116,7 +125,7 @@ impl<'a> Scalar<'a> {
                 TextCount::Clamped(count) => count,
                 TextCount::Garbage => return Err(self.bad(RejectReason::BadNumber, field)),
             },
-            Self::Other => return Err(self.wrong_type(field)),
+            Self::Address(_) | Self::Other => return Err(self.wrong_type(field)),
         };
         defects.insert(Defects::COUNTER_CLAMPED);
         Ok(Some(clamped))
@@ -132,7 +141,7 @@ impl<'a> Scalar<'a> {
             Self::Float(number) => unit.nanos_f64(*number),
             Self::Text(text) if text.is_empty() => return Ok(None),
             Self::Text(text) => time_text(text, unit),
-            Self::Other => return Err(self.wrong_type(field)),
+            Self::Address(_) | Self::Other => return Err(self.wrong_type(field)),
         };
         match nanos {
             Some(0) => Ok(None),
@@ -152,7 +161,7 @@ impl<'a> Scalar<'a> {
             Self::Text(text) if text.is_empty() => return Ok(None),
             Self::Text(text) => decimal_seconds(text)
                 .or_else(|| text.parse().ok().and_then(|seconds: f64| micros_f64(seconds))),
-            Self::Other => return Err(self.wrong_type(field)),
+            Self::Address(_) | Self::Other => return Err(self.wrong_type(field)),
         };
         match nanos {
             Some(nanos) => Ok(Some(nanos)),
@@ -168,7 +177,7 @@ impl<'a> Scalar<'a> {
             Self::Signed(number) => Reject::new(reason, format!("{field} is {number}")),
             Self::Float(number) => Reject::new(reason, format!("{field} is {number:e}")),
             Self::Absent => Reject::missing(field),
-            Self::Other => self.wrong_type(field),
+            Self::Address(_) | Self::Other => self.wrong_type(field),
         }
     }
 
@@ -177,6 +186,7 @@ impl<'a> Scalar<'a> {
             Self::Other => "true, false, an array or an object",
             Self::Unsigned(_) | Self::Signed(_) | Self::Float(_) => "a number",
             Self::Text(_) => "text",
+            Self::Address(_) => "an address",
             Self::Absent => "absent",
         };
         Reject::new(RejectReason::WrongType, format!("{field} is {found}"))
@@ -194,7 +204,7 @@ impl<'a> Scalar<'a> {
                 Some(number) => Ok(Some(number)),
                 None => Err(self.bad(RejectReason::BadNumber, field)),
             },
-            Self::Absent | Self::Other => Err(self.wrong_type(field)),
+            Self::Absent | Self::Address(_) | Self::Other => Err(self.wrong_type(field)),
         }
     }
 }

@@ -27,6 +27,10 @@ impl Format for Zeek {
     fn decoder(&self) -> Box<dyn Decoder> {
         Box::new(ZeekDecoder { header: None })
     }
+
+    fn needs_header(&self) -> bool {
+        true
+    }
 }
 
 /// What the header line of a log said.

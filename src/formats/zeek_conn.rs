@@ -63,11 +63,6 @@ enum Field {
 pub(super) struct Conn<'a>(pub(super) [Scalar<'a>; COLUMNS.len()]);
 
 impl<'a> Conn<'a> {
-    /// Whether this line names an originator, as most Zeek logs do.
-    pub(super) fn has_originator(&self) -> bool {
-        *self.get(Field::OrigHost) != Scalar::Absent
-    }
-
     /// Whether this line is of the `conn` log.
     pub(super) fn has_state(&self) -> bool {
         *self.get(Field::ConnState) != Scalar::Absent

@@ -1,14 +1,12 @@
 //! Zeek `conn` logs as JSON lines (`LogAscii::use_json`).
 
 use super::json::{Claim, First, JsonDecoder, Shape, any_object, has_key};
+use super::marks::{Marks, Owner};
 use super::pick::Picker;
 use super::reject::Reject;
 use super::scalar::Scalar;
 use super::zeek_conn::{COLUMNS, Conn};
 use super::{Decoder, Format};
-
-/// The key that makes a JSON record Zeek's.
-pub(super) const MARKER_KEY: &str = "id.orig_h";
 
 /// Zeek `conn` log, JSON lines.
 pub(super) struct ZeekJson;
@@ -19,11 +17,17 @@ impl Format for ZeekJson {
     }
 
     fn recognises(&self, head: &[u8]) -> bool {
-        any_object(head, |text| has_key(text, MARKER_KEY) && has_key(text, "conn_state"))
+        any_object(head, |text| {
+            Marks::owner_in(text) == Some(Owner::Zeek) && has_key(text, "conn_state")
+        })
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {
         Box::new(JsonDecoder::new(First::Zeek))
+    }
+
+    fn reads_json(&self) -> bool {
+        true
     }
 }
 
@@ -39,15 +43,15 @@ impl Default for ZeekShape {
 impl Shape for ZeekShape {
     fn claim(&mut self, record: &[u8]) -> Result<Claim, Reject> {
         let mut values = [const { Scalar::Absent }; COLUMNS.len()];
-        self.0.pick(record, &mut values)?;
-        let conn = Conn(values);
-        if !conn.has_originator() {
+        let marks = self.0.pick(record, &mut values)?;
+        if marks.owner() != Some(Owner::Zeek) {
             return Ok(Claim::Foreign);
         }
+        let conn = Conn(values);
         if !conn.has_state() {
-            return Ok(Claim::Mine(None));
+            return Ok(Claim::Mine(Ok(None)));
         }
-        conn.flow().map(|flow| Claim::Mine(Some(flow)))
+        Ok(Claim::Mine(conn.flow().map(Some)))
     }
 }
 

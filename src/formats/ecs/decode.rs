@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
+use super::super::fields::Field as _;
 use super::super::reject::{Reject, RejectReason};
 use super::super::scalar::Unit;
 use super::super::{family, flow_between, icmp, is_interface, port_of, shifted};

@@ -7,6 +7,7 @@ mod walk;
 mod words;
 
 use super::json::{Claim, First, JsonDecoder, Shape, any_object, has_key};
+use super::marks::Marks;
 use super::pick::{Picker, json_reject};
 use super::reject::Reject;
 use super::scalar::Scalar;
@@ -26,16 +27,22 @@ impl Format for Ecs {
     fn recognises(&self, head: &[u8]) -> bool {
         let flow_keys = ["source", "source.ip", "destination", "destination.ip", "netflow"];
         any_object(head, |text| {
-            has_key(text, "@timestamp") && flow_keys.iter().any(|key| has_key(text, key))
+            has_key(text, "@timestamp")
+                && flow_keys.iter().any(|key| has_key(text, key))
+                && Marks::owner_in(text).is_none()
         })
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {
         Box::new(JsonDecoder::new(First::Ecs))
     }
+
+    fn reads_json(&self) -> bool {
+        true
+    }
 }
 
-/// Claims every object that is neither goflow2's nor Zeek's, also to say that nobody knows it.
+/// Claims every object that has no other owner, also to say that nobody knows it.
 pub(super) struct EcsShape {
     order: Picker,
 }
@@ -52,24 +59,18 @@ impl Shape for EcsShape {
         let text = String::from_utf8_lossy(record);
         let document =
             Document::read(&text, &mut self.order).map_err(|error| json_reject(record, &error))?;
-        if document.is_foreign {
+        if document.owner().is_some() {
             return Ok(Claim::Foreign);
         }
         if is_of_another_kind(&document) {
-            return Ok(Claim::Mine(None));
+            return Ok(Claim::Mine(Ok(None)));
         }
-        decode::flow(&document).map(|flow| Claim::Mine(Some(flow)))
+        Ok(Claim::Mine(decode::flow(&document).map(Some)))
     }
 }
 
-/// Whether a document is no flow and no mistake either: pmacct's control records, and what we write
-/// beside flows.
+/// Whether a document is no flow and no mistake either: what we write beside flows.
 fn is_of_another_kind(document: &Document<'_>) -> bool {
-    if let Scalar::Text(kind) = document.get(Path::PmacctEventType)
-        && matches!(kind.as_ref(), "purge_init" | "purge_close")
-    {
-        return true;
-    }
     match document.get(Path::EventDataset) {
         Scalar::Text(set) => set.starts_with("flowsentry.") && set != "flowsentry.flow",
         _ => false,

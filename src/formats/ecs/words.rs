@@ -3,7 +3,7 @@
 use crate::model::{Defects, FlowOrigin, NetworkType, Outcome};
 
 /// All origins.
-pub(super) const ORIGINS: [FlowOrigin; 9] = [
+pub(super) const ORIGINS: [FlowOrigin; 11] = [
     FlowOrigin::Sflow5,
     FlowOrigin::NetflowV5,
     FlowOrigin::NetflowV9,
@@ -11,6 +11,8 @@ pub(super) const ORIGINS: [FlowOrigin; 9] = [
     FlowOrigin::OtherExport,
     FlowOrigin::Zeek,
     FlowOrigin::Argus,
+    FlowOrigin::Pmacct,
+    FlowOrigin::Nfdump,
     FlowOrigin::Ecs,
     FlowOrigin::Table,
 ];
