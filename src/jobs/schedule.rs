@@ -2,15 +2,15 @@
 //! a year.
 //!
 //! The `cron` crate enumerates times of a clock that never changes; this module puts what people
-//! write into its dialect (it wants seconds, and counts weekdays from Sunday = 1), and maps its
-//! times into the time zone. The rule for changes of the clock is that of Vixie cron: a job at a
-//! fixed time runs once a day whatever the clock does, a job of every hour follows real time.
+//! write into its dialect (it wants seconds, and counts weekdays from Sunday = 1), and
+//! [`LocalClock`] maps its times into the time zone. The rule for changes of the clock is that of
+//! Vixie cron: a job at a fixed time runs once a day whatever the clock does, a job of every hour
+//! follows real time.
 
-use chrono::{
-    DateTime, MappedLocalTime, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike, Utc,
-};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use chrono_tz::Tz;
 
+use super::local_clock::LocalClock;
 use crate::model::Timestamp;
 
 /// A cron expression.
@@ -92,14 +92,17 @@ impl Schedule {
     /// Where the clock is put forward, a run whose time is left out happens right after the gap.
     /// Where it is put back, a run happens at the first of the two. A schedule whose hour begins
     /// with `*` follows real time instead: left-out times do not happen, doubled ones happen twice,
-    /// so that `0 * * * *` runs 23 and 25 times on those days.
+    /// so that `0 * * * *` runs 23 and 25 times on those days. Where the clock is changed by half an
+    /// hour (Lord Howe Island), such a schedule keeps the minutes of standard time, so that the
+    /// hours between its runs stay whole.
     pub fn next_after(&self, time: Timestamp, zone: Tz) -> Option<Timestamp> {
+        let clock = LocalClock { zone, follows_real_time: self.follows_real_time };
         let now = time.to_utc();
         let mut found: Option<DateTime<Utc>> = None;
-        let mut local = earliest_reading(now, zone);
+        let mut local = clock.earliest_reading(now);
         while let Some(next) = self.next_local(local) {
             local = next;
-            let (first, second) = self.moments(local, zone);
+            let (first, second) = clock.moments(local);
             let due = [first, second].into_iter().flatten().filter(|moment| *moment > now);
             found = found.into_iter().chain(due).min();
             // First moments rise with local time: nothing that follows can be earlier.
@@ -115,60 +118,12 @@ impl Schedule {
         let next = |part: &cron::Schedule| part.after(&after.and_utc()).next();
         self.parts.iter().filter_map(next).min().map(|next| next.naive_utc())
     }
-
-    /// When to run for a reading of the clock in `zone`.
-    fn moments(
-        &self,
-        local: NaiveDateTime,
-        zone: Tz,
-    ) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
-        match zone.from_local_datetime(&local) {
-            MappedLocalTime::Single(moment) => (Some(moment.to_utc()), None),
-            MappedLocalTime::Ambiguous(first, second) => {
-                let second = self.follows_real_time.then(|| second.to_utc());
-                (Some(first.to_utc()), second)
-            }
-            MappedLocalTime::None if self.follows_real_time => (None, None),
-            MappedLocalTime::None => (end_of_gap(local, zone), None),
-        }
-    }
 }
 
 impl std::fmt::Display for Schedule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text)
     }
-}
-
-/// A reading of the clock before all that can still come after `now`: by the smallest offset of the
-/// days around, since the clock may be about to be put back, or just have been.
-fn earliest_reading(now: DateTime<Utc>, zone: Tz) -> NaiveDateTime {
-    let day = TimeDelta::days(1);
-    let around = [Some(now), now.checked_sub_signed(day), now.checked_add_signed(day)];
-    let offsets = around.into_iter().flatten().map(|moment| offset_at(moment, zone));
-    let offset = offsets.min().unwrap_or_default();
-    let reading = now.naive_utc() + offset - TimeDelta::seconds(1);
-    reading.with_nanosecond(0).unwrap_or(reading)
-}
-
-fn offset_at(moment: DateTime<Utc>, zone: Tz) -> TimeDelta {
-    let offset = zone.offset_from_utc_datetime(&moment.naive_utc()).fix();
-    TimeDelta::seconds(i64::from(offset.local_minus_utc()))
-}
-
-/// Returns the first moment at which the clock of `zone` shows more than `local`, a reading that it
-/// leaves out. Samoa once left out a whole day, and offsets reach 14 hours: two days either way
-/// hold every gap.
-fn end_of_gap(local: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
-    let middle = local.and_utc();
-    let mut before = middle.checked_sub_signed(TimeDelta::days(2))?;
-    let mut after = middle.checked_add_signed(TimeDelta::days(2))?;
-    while after - before > TimeDelta::seconds(1) {
-        let half = before + TimeDelta::seconds((after - before).num_seconds() / 2);
-        let is_past = half.naive_utc() + offset_at(half, zone) > local;
-        if is_past { after = half } else { before = half }
-    }
-    Some(after)
 }
 
 /// Reads an expression into the dialect of the `cron` crate.

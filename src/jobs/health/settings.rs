@@ -11,8 +11,14 @@ use crate::model::SettingError;
 #[serde(deny_unknown_fields, default)]
 pub struct HealthSettings {
     /// When the last whole hour is judged: a cron expression in `health.time_zone`. Five minutes
-    /// past the hour, so that late flows are in their windows.
+    /// past the hour, so that late flows are in their windows. It waits longer while the worker
+    /// still reads flows of that hour, until its input has not moved for ten minutes. An hour is
+    /// judged once, over all workers.
     pub schedule: String,
+    /// A check that could not run, because no worker was there or the store did not answer, is made
+    /// up for within so many hours (1–168); older hours are never judged. Six hours: who looks into
+    /// a night of trouble in the morning finds all of it.
+    pub catch_up_hours: u32,
     /// The zone of the schedule, and of "the same hour of the week", such as `Europe/Berlin`:
     /// people's habits follow the local clock.
     pub time_zone: String,
@@ -42,6 +48,7 @@ impl Default for HealthSettings {
     fn default() -> Self {
         Self {
             schedule: "5 * * * *".to_owned(),
+            catch_up_hours: 6,
             time_zone: "UTC".to_owned(),
             baseline_days: 28,
             minimum_count: 10,
@@ -64,6 +71,7 @@ impl HealthSettings {
     pub fn check(&self) -> Result<(), SettingError> {
         self.schedule()?;
         self.zone()?;
+        whole("health.catch_up_hours", self.catch_up_hours, 1, 168)?;
         whole("health.baseline_days", self.baseline_days, 1, 365)?;
         whole("health.minimum_count", self.minimum_count, 1, u32::MAX)?;
         whole("health.late_minutes", self.late_minutes, 1, u32::MAX)?;
@@ -143,6 +151,7 @@ mod tests {
         let messages = [
             message(|settings| settings.schedule = "99 * * * *".to_owned()),
             message(|settings| settings.time_zone = "Berlin".to_owned()),
+            message(|settings| settings.catch_up_hours = 0),
             message(|settings| settings.baseline_days = 0),
             message(|settings| settings.minimum_count = 0),
             message(|settings| settings.tail_probability = f64::NAN),
