@@ -9,18 +9,19 @@ mod shared;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::features::{HostKey, HostsWindow, keep, mix};
 use crate::model::{
-    Endpoint, Finding, Flow, Kind, Protocol, Role, SettingError, Subject, TcpFlags, WindowSpan,
+    Endpoint, Finding, Flow, Kind, Protocol, Role, SettingError, Subject, TcpFlags, Timestamp,
+    WindowSpan,
 };
 
-use super::pending::Pending;
+use super::pending::{Note, Pending};
 use super::rules::{
     Keys, counted, fact, list_ports, log_strength, most_involved, rule_probability,
 };
-use super::{Configured, Context, Detector, Settings};
+use super::{Configured, Context, Detector, NotesError, Settings};
 
 pub use list::Blacklist;
 pub use shared::SharedList;
@@ -42,7 +43,7 @@ pub struct Config {
     /// they change.
     pub files: Vec<PathBuf>,
     /// Listed addresses that are noted in one window (60 s); at least 1. Up to 2 KB each. In a
-    /// window with more, who is named depends on the order of the flows.
+    /// window with more, an even sample of them is named.
     pub max_hosts: usize,
 }
 
@@ -67,7 +68,7 @@ impl Configured for Config {
 }
 
 /// Flows of one listed address in one window.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Hits {
     /// Flows that it sent.
     from: u64,
@@ -78,8 +79,10 @@ struct Hits {
     /// Contacts that it opened and that were no mere probes.
     served: u64,
     /// Flows per peer, for the peers with the smallest hash.
+    #[serde(serialize_with = "in_order")]
     peers: Vec<(HostKey, u64)>,
     /// Flows per service port, for the ports with the smallest hash.
+    #[serde(serialize_with = "in_order")]
     ports: Vec<(u16, u64)>,
 }
 
@@ -96,13 +99,12 @@ impl Hits {
         self.sought += u64::from(is_contact && is_source != opens);
         self.served += u64::from(is_contact && is_source == opens);
         if let Some(ip) = peer.ip
-            && let Some(count) =
-                keep(&mut self.peers, HostKey::new(ip), |host| mix(host.sketch_key()))
+            && let Some(count) = keep(&mut self.peers, HostKey::new(ip), rank_host)
         {
             *count += 1;
         }
         if let Some(port) = service.port
-            && let Some(count) = keep(&mut self.ports, port, |port| mix(u64::from(port)))
+            && let Some(count) = keep(&mut self.ports, port, rank_port)
         {
             *count += 1;
         }
@@ -118,6 +120,43 @@ impl Hits {
         let flows = self.from.saturating_add(self.to);
         deed + 0.5 * log_strength(flows as f64, 1.0, TOP)
     }
+}
+
+impl Note for Hits {
+    fn merge(&mut self, other: Self) {
+        self.from = self.from.saturating_add(other.from);
+        self.to = self.to.saturating_add(other.to);
+        self.sought = self.sought.saturating_add(other.sought);
+        self.served = self.served.saturating_add(other.served);
+        for (host, flows) in other.peers {
+            if let Some(count) = keep(&mut self.peers, host, rank_host) {
+                *count = count.saturating_add(flows);
+            }
+        }
+        for (port, flows) in other.ports {
+            if let Some(count) = keep(&mut self.ports, port, rank_port) {
+                *count = count.saturating_add(flows);
+            }
+        }
+    }
+}
+
+fn rank_host(host: HostKey) -> u64 {
+    mix(host.sketch_key())
+}
+
+fn rank_port(port: u16) -> u64 {
+    mix(u64::from(port))
+}
+
+/// Writes a table of [`keep`] so that the order of insertion does not show.
+fn in_order<K: Copy + Ord + Serialize, S: Serializer>(
+    table: &[(K, u64)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut table = table.to_vec();
+    table.sort_unstable();
+    table.serialize(serializer)
 }
 
 /// Whether the flow is nothing but a refusal: a lone TCP reset or an ICMP message.
@@ -160,6 +199,14 @@ impl Detector for Listed {
     fn close_hosts(&mut self, window: &HostsWindow, findings: &mut Vec<Finding>) {
         let noted = self.pending.take_until(window.span.start);
         findings.extend(noted.into_iter().map(|(host, hits)| finding(window.span, host, hits)));
+    }
+
+    fn take_notes(&mut self, start: Timestamp) -> Vec<Vec<u8>> {
+        self.pending.take_pieces_until(start)
+    }
+
+    fn add_notes(&mut self, start: Timestamp, notes: &[u8]) -> Result<(), NotesError> {
+        self.pending.add(start, notes).map_err(|source| NotesError { detector: ID, source })
     }
 }
 

@@ -262,7 +262,7 @@ impl Iqr {
         let worst = &outliers[0];
         let pair = &window.pairs[worst.pair];
         let evidence = |outlier: &Outlier| FeatureEvidence {
-            name: outlier.feature.name(),
+            name: outlier.feature.name().into(),
             actual: outlier.value,
             typical: Some(outlier.fence.median),
             lower: Some(outlier.fence.lower.max(0.0)),

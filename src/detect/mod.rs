@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::features::{HostsWindow, PairsWindow};
-use crate::model::{Finding, Flow, SettingError, WindowSpan};
+use crate::model::{Finding, Flow, SettingError, Timestamp, WindowSpan};
 
 mod calibration;
 mod pending;
@@ -45,6 +45,23 @@ pub trait Detector: Send {
     /// Judges the hosts and the network of a closed long window (60 s).
     fn close_hosts(&mut self, _window: &HostsWindow, _findings: &mut Vec<Finding>) {}
 
+    /// Takes what it noted of single flows for the window that starts at `start`, and for earlier
+    /// ones, so that another detector of the same kind can judge them. In pieces of some 64 KiB that
+    /// can be added one by one; none when there is nothing. A function of the flows, not of their
+    /// order.
+    fn take_notes(&mut self, _start: Timestamp) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
+    /// Adds notes of another source partition to those for the window that starts at `start`. The
+    /// order does not matter.
+    ///
+    /// # Errors
+    /// The notes are damaged; the detector stays as it was.
+    fn add_notes(&mut self, _start: Timestamp, _notes: &[u8]) -> Result<(), NotesError> {
+        Ok(())
+    }
+
     /// Returns what it learned from closed windows, for a snapshot; empty when it learns nothing.
     /// Notes of open windows are not part of it: a replay of their flows brings them back.
     fn save(&self) -> Vec<u8> {
@@ -74,6 +91,15 @@ impl RestoreError {
     fn new(detector: &'static str, source: serde_json::Error) -> Self {
         Self { detector, source }
     }
+}
+
+/// Notes that [`Detector::take_notes`] gave cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the notes of detector `{detector}` are damaged")]
+pub struct NotesError {
+    /// The detector's id.
+    pub detector: &'static str,
+    source: postcard::Error,
 }
 
 /// Settings that a detector can be built from.
@@ -160,7 +186,7 @@ mod tests {
 
     use super::*;
     use crate::features::mix;
-    use crate::model::{Kind, Timestamp};
+    use crate::model::Kind;
     use crate::testkit::flow;
 
     /// All detectors, nearly without learning.
@@ -194,6 +220,21 @@ mod tests {
                 flow.bytes(bytes).at(second).build()
             },
         )
+    }
+
+    /// Much of what single flows are checked for.
+    fn any_odd_flow() -> impl Strategy<Value = Flow> {
+        (any_flow(), 0u8..4, 0u8..50).prop_map(|(mut flow, form, peer)| {
+            let listed = Some("10.0.1.7".parse().unwrap());
+            let peer = Some([10, 0, 2, peer].into());
+            match form {
+                0 => (flow.source.ip, flow.destination.ip) = (listed, peer),
+                1 => (flow.source.ip, flow.destination.ip) = (peer, listed),
+                2 => flow.destination.port = Some(81),
+                _ => {}
+            }
+            flow
+        })
     }
 
     #[test]
@@ -234,6 +275,25 @@ mod tests {
         }
 
         #[test]
+        fn notes_of_parts_are_the_notes_of_the_whole(
+            flows in prop::collection::vec(any_odd_flow(), 0..600),
+            parts in prop::collection::vec(0usize..3, 600),
+        ) {
+            let part = |n| {
+                let own = flows.iter().zip(&parts).filter(move |(_, part)| **part == n);
+                own.map(|(flow, _)| flow.clone()).collect::<Vec<_>>()
+            };
+            for (number, mut whole) in eager().into_iter().enumerate() {
+                let mut joined = eager().swap_remove(number);
+                for n in [2, 0, 1] {
+                    testing::move_notes(&mut *eager().swap_remove(number), &part(n), &mut *joined);
+                }
+                let expected = testing::run(&mut *whole, &flows);
+                prop_assert_eq!(testing::close(&mut *joined, &flows), expected);
+            }
+        }
+
+        #[test]
         fn no_detector_depends_on_the_order_of_flows(
             flows in prop::collection::vec(any_flow(), 0..600),
             seed in any::<u64>(),
@@ -251,6 +311,18 @@ mod tests {
                 prop_assert!(finding.related.len() <= Finding::MAX_RELATED);
                 prop_assert!(!finding.features.is_empty() && !finding.reason.ends_with('.'));
             }
+        }
+    }
+
+    #[test]
+    fn damaged_notes_are_refused_by_whoever_takes_some() {
+        let odd = flow().from("10.0.1.7").to_port(81).build();
+        for mut detector in eager() {
+            detector.observe(&odd, testing::window_of(&odd));
+            let takes_some = !detector.take_notes(Timestamp::default()).is_empty();
+            let refused = detector.add_notes(Timestamp::default(), &[1, 2, 3]).is_err();
+            assert_eq!(refused, takes_some, "{}", detector.id());
+            assert_eq!(takes_some, ["blacklist", "sanity"].contains(&detector.id()));
         }
     }
 

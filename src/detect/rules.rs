@@ -23,12 +23,18 @@ pub(super) fn rule_probability(at_threshold: f64, strength: f64) -> f64 {
 
 /// The evidence of a rule: what was seen against the threshold.
 pub(super) fn over_threshold(name: &'static str, actual: f64, threshold: f64) -> FeatureEvidence {
-    FeatureEvidence { name, actual, typical: None, lower: None, upper: Some(threshold) }
+    FeatureEvidence {
+        name: name.into(),
+        actual,
+        typical: None,
+        lower: None,
+        upper: Some(threshold),
+    }
 }
 
 /// A number that belongs to the story but has no threshold.
 pub(super) fn fact(name: &'static str, actual: f64) -> FeatureEvidence {
-    FeatureEvidence { name, actual, typical: None, lower: None, upper: None }
+    FeatureEvidence { name: name.into(), actual, typical: None, lower: None, upper: None }
 }
 
 /// Returns "22, 23, 80" or, for many, the first eight and "…".

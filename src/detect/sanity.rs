@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::features::{HostKey, HostsWindow, PortSet};
 use crate::model::{
-    FeatureEvidence, Finding, Flow, FlowOrigin, Kind, Protocol, SettingError, Subject, WindowSpan,
+    FeatureEvidence, Finding, Flow, FlowOrigin, Kind, Protocol, SettingError, Subject, Timestamp,
+    WindowSpan,
 };
 
-use super::pending::Pending;
+use super::pending::{Note, Pending};
 use super::rules::{Keys, counted, fact, list_ports, log_strength, rule_probability};
-use super::{Configured, Context, Detector, Settings};
+use super::{Configured, Context, Detector, NotesError, Settings};
 
 const ID: &str = "sanity";
 /// Odd devices send such flows all day: one in a hundred host windows is all that is claimed.
@@ -39,7 +40,7 @@ pub struct Config {
     /// answers alone are left out, since they do not say.
     pub empty_flows: bool,
     /// Sources that are noted in one window (60 s); at least 1. About 100 bytes each. In a window
-    /// with more, who is named depends on the order of the flows.
+    /// with more, an even sample of them is named.
     pub max_sources: usize,
 }
 
@@ -73,12 +74,21 @@ impl Configured for Config {
 }
 
 /// Odd flows of one source in one window.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Oddities {
     reserved: u64,
     broadcast: u64,
     empty: u64,
     reserved_ports: PortSet,
+}
+
+impl Note for Oddities {
+    fn merge(&mut self, other: Self) {
+        self.reserved = self.reserved.saturating_add(other.reserved);
+        self.broadcast = self.broadcast.saturating_add(other.broadcast);
+        self.empty = self.empty.saturating_add(other.empty);
+        self.reserved_ports.merge(&other.reserved_ports);
+    }
 }
 
 struct Sanity {
@@ -114,6 +124,14 @@ impl Detector for Sanity {
     fn close_hosts(&mut self, window: &HostsWindow, findings: &mut Vec<Finding>) {
         let noted = self.pending.take_until(window.span.start);
         findings.extend(noted.iter().map(|(host, odd)| finding(window.span, host.ip(), odd)));
+    }
+
+    fn take_notes(&mut self, start: Timestamp) -> Vec<Vec<u8>> {
+        self.pending.take_pieces_until(start)
+    }
+
+    fn add_notes(&mut self, start: Timestamp, notes: &[u8]) -> Result<(), NotesError> {
+        self.pending.add(start, notes).map_err(|source| NotesError { detector: ID, source })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Flows → closed windows, for the tests of detectors.
 
+use std::collections::BTreeSet;
+
 use crate::features::{ClosedWindow, PairsWindow, Placement, WindowLimits, Windows};
 use crate::model::{Finding, Flow, WindowSpan};
 
@@ -30,14 +32,23 @@ pub(super) fn pairs_windows(flows: &[Flow]) -> Vec<PairsWindow> {
     all_closed(flows).into_iter().filter_map(pairs).collect()
 }
 
-/// Feeds `flows`, in order of their ends, to a detector as the scorer does.
+/// Feeds `flows` to a detector as the scorer does.
 pub(super) fn run(detector: &mut dyn Detector, flows: &[Flow]) -> Vec<Finding> {
-    let mut findings = Vec::new();
     for flow in flows {
-        let start = flow.end.floor(LIMITS.window_seconds);
-        let span = WindowSpan { start, seconds: LIMITS.window_seconds, truncated: false };
-        detector.observe(flow, span);
+        detector.observe(flow, window_of(flow));
     }
+    close(detector, flows)
+}
+
+/// The long window of a flow.
+pub(super) fn window_of(flow: &Flow) -> WindowSpan {
+    let start = flow.end.floor(LIMITS.window_seconds);
+    WindowSpan { start, seconds: LIMITS.window_seconds, truncated: false }
+}
+
+/// Has a detector judge the windows of `flows`, which it need not have observed.
+pub(super) fn close(detector: &mut dyn Detector, flows: &[Flow]) -> Vec<Finding> {
+    let mut findings = Vec::new();
     for closed in all_closed(flows) {
         match closed {
             ClosedWindow::Pairs(window) => detector.close_pairs(&window, &mut findings),
@@ -45,4 +56,17 @@ pub(super) fn run(detector: &mut dyn Detector, flows: &[Flow]) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Has `detector` observe `flows` and hands its notes over to `other`.
+pub(super) fn move_notes(detector: &mut dyn Detector, flows: &[Flow], other: &mut dyn Detector) {
+    for flow in flows {
+        detector.observe(flow, window_of(flow));
+    }
+    let starts: BTreeSet<_> = flows.iter().map(|flow| window_of(flow).start).collect();
+    for start in starts {
+        for notes in detector.take_notes(start) {
+            other.add_notes(start, &notes).expect("the notes are sound");
+        }
+    }
 }

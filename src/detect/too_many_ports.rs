@@ -182,7 +182,8 @@ mod tests {
         let findings = found(&[others(), contacts("10.0.0.1", 1..=120)].concat());
         let [finding] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!(finding.subject.to_string(), "10.0.0.1");
-        let facts: Vec<_> = finding.features.iter().map(|f| (f.name, f.actual, f.upper)).collect();
+        let facts: Vec<_> =
+            finding.features.iter().map(|f| (&*f.name, f.actual, f.upper)).collect();
         assert_eq!(
             facts,
             [("opened_ports", 120.0, Some(20.0)), ("opened_ports_limit", 120.0, Some(100.0))]

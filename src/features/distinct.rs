@@ -4,9 +4,15 @@
 //! into what one count over everything gives, whatever the order. Written here because no kept crate
 //! starts exact, costs 24 bytes for the one-peer host that fills a flooded window, and merges.
 
+use std::iter::Copied;
+use std::slice::Iter;
+
 use hashbrown::HashSet;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::hashing::mix;
+use super::wire::{Ascending, Block, Bytes, Collect, Steps};
 
 /// Up to so many keys the count is exact.
 pub const EXACT_LIMIT: usize = 2048;
@@ -14,6 +20,8 @@ pub const EXACT_LIMIT: usize = 2048;
 /// 2^14 registers: standard error 1.04 / √16384 = 0.8 %, 16 KiB.
 const REGISTER_BITS: u32 = 14;
 const REGISTERS: usize = 1 << REGISTER_BITS;
+/// The highest rank that a hash can have.
+const MAX_RANK: u8 = (64 - REGISTER_BITS + 1) as u8;
 const FEW: usize = 2;
 
 /// A set that is asked for its size. Keys are 64 bits; see [`super::hashing::HostKey::sketch_key`].
@@ -101,6 +109,62 @@ impl Distinct {
     }
 }
 
+/// The keys in ascending order while they are known, the registers beyond: one form per union.
+#[derive(Serialize)]
+enum Written<'a> {
+    Keys(Steps<Copied<Iter<'a, u64>>>),
+    Registers(Bytes<'a>),
+}
+
+#[derive(Deserialize)]
+enum Read {
+    Keys(Ascending<Distinct>),
+    Registers(Block<REGISTERS>),
+}
+
+impl Serialize for Distinct {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let write_keys = |keys: &mut [u64], serializer: S| {
+            keys.sort_unstable();
+            Written::Keys(Steps(keys.iter().copied())).serialize(serializer)
+        };
+        match &self.0 {
+            Form::Few { len, keys } => {
+                let mut keys = *keys;
+                write_keys(&mut keys[..usize::from(*len)], serializer)
+            }
+            Form::Many(set) => {
+                let mut keys: Vec<_> = set.iter().copied().collect();
+                write_keys(&mut keys, serializer)
+            }
+            Form::Sketch(registers) => {
+                Written::Registers(Bytes(registers.as_slice())).serialize(serializer)
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Distinct {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Read::deserialize(deserializer)? {
+            Read::Keys(Ascending(set)) => Ok(set),
+            Read::Registers(Block(registers)) => {
+                if registers.iter().any(|&rank| rank > MAX_RANK) {
+                    return Err(D::Error::custom("a register holds more than a hash can give"));
+                }
+                Ok(Self(Form::Sketch(registers)))
+            }
+        }
+    }
+}
+
+impl Collect for Distinct {
+    fn take(&mut self, number: u64) -> Option<()> {
+        self.insert(number);
+        self.is_exact().then_some(())
+    }
+}
+
 fn sketch_of(keys: &[u64]) -> Box<[u8; REGISTERS]> {
     let mut registers = Box::new([0; REGISTERS]);
     keys.iter().for_each(|&key| observe(&mut registers, key));
@@ -111,19 +175,19 @@ fn observe(registers: &mut [u8; REGISTERS], key: u64) {
     let hash = mix(key);
     let index = (hash >> (64 - REGISTER_BITS)) as usize;
     let rest = hash << REGISTER_BITS;
-    let rank = (rest.leading_zeros().min(64 - REGISTER_BITS) + 1) as u8;
+    let rank = (rest.leading_zeros() as u8 + 1).min(MAX_RANK);
     registers[index] = registers[index].max(rank);
 }
 
 /// The improved estimator of O. Ertl, "New cardinality estimation algorithms for HyperLogLog
 /// sketches" (2017), algorithm 6: no bias correction tables, no ranges to switch between.
 fn estimate(registers: &[u8; REGISTERS]) -> u64 {
-    const MAX_RANK: usize = (64 - REGISTER_BITS + 1) as usize;
-    let mut histogram = [0u32; MAX_RANK + 1];
+    const LAST: usize = MAX_RANK as usize;
+    let mut histogram = [0u32; LAST + 1];
     registers.iter().for_each(|&rank| histogram[usize::from(rank)] += 1);
     let m = REGISTERS as f64;
-    let mut z = m * tau(1.0 - f64::from(histogram[MAX_RANK]) / m);
-    for rank in (1..MAX_RANK).rev() {
+    let mut z = m * tau(1.0 - f64::from(histogram[LAST]) / m);
+    for rank in (1..LAST).rev() {
         z = 0.5 * (z + f64::from(histogram[rank]));
     }
     z += m * sigma(f64::from(histogram[0]) / m);
@@ -193,6 +257,24 @@ mod tests {
             let error = (count as f64 - n as f64).abs() / n as f64;
             assert!(error < 0.024, "{n} counted as {count}");
         }
+    }
+
+    #[test]
+    fn the_written_form_depends_on_the_union_alone() {
+        for n in [0u64, 1, 2, 3, 100, 2_048, 2_049, 9_000] {
+            let written = postcard::to_allocvec(&of(0..n)).unwrap();
+            assert_eq!(postcard::to_allocvec(&of((0..n).rev())).unwrap(), written);
+            let read: Distinct = postcard::from_bytes(&written).unwrap();
+            assert_eq!((read.count(), read.is_exact()), (of(0..n).count(), of(0..n).is_exact()));
+            assert_eq!(postcard::to_allocvec(&read).unwrap(), written);
+        }
+    }
+
+    #[test]
+    fn a_register_beyond_any_hash_is_refused() {
+        let mut written = postcard::to_allocvec(&of(0..9_000)).unwrap();
+        *written.last_mut().unwrap() = MAX_RANK + 1;
+        assert!(postcard::from_bytes::<Distinct>(&written).is_err());
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Flow, Role, Subject};
 
 use super::distinct::Distinct;
@@ -52,7 +54,7 @@ impl FlowFacts {
 }
 
 /// Counters that senders and receivers share.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct HostCounters {
     /// Flow records.
     pub records: u64,
@@ -80,15 +82,25 @@ impl HostCounters {
         }
     }
 
+    /// Adds the counters of another part of the same window.
+    pub fn merge(&mut self, other: &Self) {
+        self.records = self.records.saturating_add(other.records);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.packets = self.packets.saturating_add(other.packets);
+        self.returned_bytes = self.returned_bytes.saturating_add(other.returned_bytes);
+        self.exports.merge(&other.exports);
+        self.unnumbered = self.unnumbered.saturating_add(other.unnumbered);
+    }
+
     /// System 000's `sumOfFlows`: distinct export sequence numbers, each exporter for itself;
     /// records without a number count one each.
     pub fn flows(&self) -> u64 {
-        self.exports.count() + self.unnumbered
+        self.exports.count().saturating_add(self.unnumbered)
     }
 }
 
 /// A host as the sender of flows, over one window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SourceWindow {
     key: HostKey,
     /// Flows, bytes, packets.
@@ -101,7 +113,7 @@ pub struct SourceWindow {
     pub answered_ports: PortSet,
     /// What it tried in vain.
     pub probes: ProbeLog,
-    /// VLAN of the last flow in key order; 0 = none. One subject may be in several.
+    /// The highest VLAN of its flows; 0 = none. One subject may be in several.
     pub vlan: u16,
 }
 
@@ -122,6 +134,19 @@ impl Entry for SourceWindow {
 
     fn key(&self) -> HostKey {
         self.key
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.counters.merge(&other.counters);
+        self.peers.merge(&other.peers);
+        self.opened_ports.merge(&other.opened_ports);
+        self.answered_ports.merge(&other.answered_ports);
+        self.probes.merge(&other.probes);
+        self.vlan = self.vlan.max(other.vlan);
+    }
+
+    fn additions(&self) -> u64 {
+        self.counters.records
     }
 }
 
@@ -194,7 +219,7 @@ impl NamedFeatures for SourceWindow {
 }
 
 /// A host as the receiver of flows, over one window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DestinationWindow {
     key: HostKey,
     /// Flows, bytes, packets.
@@ -219,6 +244,16 @@ impl Entry for DestinationWindow {
 
     fn key(&self) -> HostKey {
         self.key
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.counters.merge(&other.counters);
+        self.peers.merge(&other.peers);
+        self.source_ports.merge(&other.source_ports);
+    }
+
+    fn additions(&self) -> u64 {
+        self.counters.records
     }
 }
 
@@ -273,7 +308,7 @@ impl NamedFeatures for DestinationWindow {
 }
 
 /// One exporting device, over one window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExporterWindow {
     key: HostKey,
     /// Flows, bytes, packets.
@@ -291,6 +326,15 @@ impl Entry for ExporterWindow {
 
     fn key(&self) -> HostKey {
         self.key
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.counters.merge(&other.counters);
+        self.unknown_sampling = self.unknown_sampling.saturating_add(other.unknown_sampling);
+    }
+
+    fn additions(&self) -> u64 {
+        self.counters.records
     }
 }
 

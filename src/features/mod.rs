@@ -3,30 +3,44 @@
 //! [`Windows::add`] counts a flow in the short window of its pair and in the long window of its
 //! hosts, exporter and network; [`Windows::next_closed`] hands out what is complete, sorted by
 //! subject. Everything here is pure and depends on the flows of a window, not on their order.
+//!
+//! With several workers the same windows are made in two stages: [`PartitionFold`] folds each source
+//! partition into [`Partial`]s, [`MergedWindows`] puts them together.
 
 mod clock;
 mod distinct;
 mod entropy;
+mod fold;
 mod hashing;
 mod hosts;
 mod matrix;
+mod merged;
 mod network;
 mod pairs;
+mod partial;
+mod parts;
 mod port_counts;
 mod ports;
 mod probes;
 mod table;
 mod windows;
+mod wire;
 
 pub use clock::{Admitted, ClockLimits, LeapGuard, event_time, repair_clock};
 pub use distinct::{Distinct, EXACT_LIMIT};
 pub use entropy::{RunningEntropy, entropy};
+pub use fold::PartitionFold;
 pub use hashing::{HostKey, combine, mix};
 pub use hosts::{DestinationWindow, ExporterWindow, HostCounters, SourceWindow};
 pub use matrix::{FeatureMatrix, NamedFeatures, quantile};
+pub use merged::{MergedWindows, Receipt};
 pub use network::{BatchFeatures, NetworkCounters, NetworkWindow};
 pub use pairs::PairWindow;
+pub use partial::{Notes, Partial, PartialError, PartialPane, PartialWindow};
+pub use parts::Part;
 pub use ports::PortSet;
 pub use probes::{KEPT, ProbeLog, Probes, keep};
 pub use table::{Entry, SubjectTable};
-pub use windows::{ClosedWindow, HostsWindow, PairsWindow, Placement, WindowLimits, Windows};
+pub use windows::{
+    ClosedWindow, HostsWindow, PairsWindow, Placement, Position, WindowLimits, Windows,
+};

@@ -3,6 +3,8 @@
 //! A pane's counters are folded into its longer window when the pane closes; nothing is counted
 //! twice on the way of a flow.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{ConnectionState, Defects, Flow, Protocol};
 
 use super::entropy::entropy;
@@ -10,6 +12,7 @@ use super::hosts::{DestinationWindow, FlowFacts, SourceWindow};
 use super::matrix::{NamedFeatures, quantile};
 use super::pairs::PairWindow;
 use super::port_counts::PortCounts;
+use super::wire;
 
 /// Traffic classes of the totals.
 const CLASSES: usize = 4;
@@ -24,7 +27,7 @@ fn class_of(flow: &Flow) -> usize {
 }
 
 /// Additive counters over all flows of a window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NetworkCounters {
     /// Flow records.
     pub flows: u64,
@@ -45,6 +48,7 @@ pub struct NetworkCounters {
     /// Last element: no state.
     by_state: [u64; 7],
     /// Last element: no IP protocol.
+    #[serde(with = "wire::counters")]
     by_protocol: Box<[u64; 257]>,
     destination_ports: PortCounts,
     source_ports: PortCounts,
@@ -297,7 +301,7 @@ impl BatchFeatures {
             ),
             distinct_per(links.iter().map(|&(port, source, _)| (u128::from(port), source))),
         ];
-        let flows: u64 = pairs.iter().map(|pair| pair.five_tuples.count()).sum();
+        let flows = pairs.iter().map(|pair| pair.five_tuples.count()).fold(0, u64::saturating_add);
         let conns = pairs.len() as f64;
         let mut values = vec![
             counters.flows as f64,

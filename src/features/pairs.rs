@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Flow, Protocol, Subject};
 
 use super::distinct::Distinct;
@@ -12,7 +14,7 @@ use super::ports::PortSet;
 use super::table::Entry;
 
 /// A sender and a receiver, over one window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PairWindow {
     source: HostKey,
     destination: HostKey,
@@ -54,6 +56,21 @@ impl Entry for PairWindow {
 
     fn key(&self) -> Self::Key {
         (self.source, self.destination)
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.conns = self.conns.saturating_add(other.conns);
+        self.bytes_up = self.bytes_up.saturating_add(other.bytes_up);
+        self.bytes_down = self.bytes_down.saturating_add(other.bytes_down);
+        self.tcp = self.tcp.saturating_add(other.tcp);
+        self.udp = self.udp.saturating_add(other.udp);
+        self.destination_ports.merge(&other.destination_ports);
+        self.source_ports.merge(&other.source_ports);
+        self.five_tuples.merge(&other.five_tuples);
+    }
+
+    fn additions(&self) -> u64 {
+        self.conns
     }
 }
 

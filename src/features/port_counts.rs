@@ -3,7 +3,13 @@
 //! A quiet network closes thousands of windows a day with a dozen ports each; clearing and adding
 //! 65,536 counters for each of them was nine tenths of its cost.
 
+use std::fmt;
+
 use hashbrown::HashMap;
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::wire::Climb;
 
 const PORTS: usize = 1 << 16;
 /// From here on the array (256 KiB) is the cheaper form.
@@ -75,16 +81,62 @@ impl PortCounts {
 
     /// The counts in ascending order of their ports, so that sums of them are reproducible.
     pub(super) fn in_order(&self) -> Vec<u64> {
+        self.by_port().into_iter().map(|(_, count)| u64::from(count)).collect()
+    }
+
+    /// Ports and counts in ascending order of the ports.
+    fn by_port(&self) -> Vec<(u16, u32)> {
         match self {
             Self::Sparse(counts) => {
-                let mut counts: Vec<_> = counts.iter().collect();
+                let mut counts: Vec<_> =
+                    counts.iter().map(|(&port, &count)| (port, count)).collect();
                 counts.sort_unstable();
-                counts.into_iter().map(|(_, &count)| u64::from(count)).collect()
+                counts
             }
             Self::Dense(counts) => {
-                counts.iter().filter(|&&count| count > 0).map(|&count| u64::from(count)).collect()
+                let used = (0..).zip(counts).filter(|&(_, &count)| count > 0);
+                used.map(|(port, &count)| (port, count)).collect()
             }
         }
+    }
+}
+
+/// Steps between ascending ports, and counts.
+impl Serialize for PortCounts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut before = 0;
+        serializer.collect_seq(self.by_port().into_iter().map(|(port, count)| {
+            let step = port - before;
+            before = port;
+            (step, count)
+        }))
+    }
+}
+
+impl<'de> Deserialize<'de> for PortCounts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = PortCounts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("ascending ports with their counts")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<PortCounts, A::Error> {
+                let (mut counts, mut climb) = (PortCounts::default(), Climb::default());
+                while let Some((step, count)) = items.next_element::<(u16, u32)>()? {
+                    let port = climb.next(step.into()).and_then(|port| u16::try_from(port).ok());
+                    let port = port.filter(|_| count > 0);
+                    let port = port.ok_or_else(|| A::Error::custom("a count of no port"))?;
+                    counts.add(port, count);
+                }
+                Ok(counts)
+            }
+        }
+
+        deserializer.deserialize_seq(Reader)
     }
 }
 
@@ -109,6 +161,9 @@ mod tests {
             all.merge(&rest);
             prop_assert_eq!(all.distinct(), expected.len() as u64);
             prop_assert_eq!(all.in_order(), expected.into_values().collect::<Vec<_>>());
+            let written = postcard::to_allocvec(&all).unwrap();
+            let read: PortCounts = postcard::from_bytes(&written).unwrap();
+            prop_assert_eq!(read.by_port(), all.by_port());
         }
     }
 }

@@ -1,31 +1,22 @@
 //! Sets of ports: always exact, 16 bytes while small.
 
-use serde::{Deserialize, Serialize};
+use std::slice::Iter;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::wire::{Ascending, Block, Bytes, Collect, Steps};
 
 const FEW: usize = 6;
 /// From here on a bitmap (8 KiB) is smaller to search than a sorted list.
 const SORTED_LIMIT: usize = 512;
 const WORDS: usize = 65_536 / 64;
+const BITMAP_BYTES: usize = WORDS * 8;
+/// From here on the bitmap is smaller to write than one step or more per port.
+const STEPS_LIMIT: u64 = 4_096;
 
 /// A set of 16-bit port numbers. Exact at every size, order does not matter.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(from = "Vec<u16>", into = "Vec<u16>")]
+#[derive(Clone, Debug, Default)]
 pub struct PortSet(Form);
-
-impl From<Vec<u16>> for PortSet {
-    fn from(ports: Vec<u16>) -> Self {
-        let mut set = Self::default();
-        ports.into_iter().for_each(|port| set.insert(port));
-        set
-    }
-}
-
-/// Ascending.
-impl From<PortSet> for Vec<u16> {
-    fn from(set: PortSet) -> Self {
-        set.first(usize::MAX)
-    }
-}
 
 #[derive(Clone, Debug)]
 #[expect(clippy::box_collection, reason = "a bare Vec would make every small set 8 bytes larger")]
@@ -161,6 +152,78 @@ impl PortSet {
     }
 }
 
+type Numbers<'a> = std::iter::Map<Iter<'a, u16>, fn(&u16) -> u64>;
+
+/// What binary formats hold; readable ones hold a list.
+#[derive(Serialize)]
+enum Written<'a> {
+    Ports(Steps<Numbers<'a>>),
+    Bitmap(Bytes<'a>),
+}
+
+#[derive(Deserialize)]
+enum Read {
+    Ports(Ascending<PortSet>),
+    Bitmap(Block<BITMAP_BYTES>),
+}
+
+impl Written<'_> {
+    fn ports(ports: &[u16]) -> Written<'_> {
+        Written::Ports(Steps(ports.iter().map(|&port| u64::from(port))))
+    }
+}
+
+/// Ascending, or a bitmap when there are many: one form per content.
+impl Serialize for PortSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return self.first(usize::MAX).serialize(serializer);
+        }
+        match &self.0 {
+            Form::Few { len, ports } => {
+                let mut ports = *ports;
+                let used = &mut ports[..usize::from(*len)];
+                used.sort_unstable();
+                Written::ports(used).serialize(serializer)
+            }
+            Form::Bitmap(words) if self.count() > STEPS_LIMIT => {
+                let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+                Written::Bitmap(Bytes(&bytes)).serialize(serializer)
+            }
+            Form::Sorted(_) | Form::Bitmap(_) => {
+                Written::ports(&self.first(usize::MAX)).serialize(serializer)
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for PortSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let mut set = Self::default();
+            Vec::deserialize(deserializer)?.into_iter().for_each(|port| set.insert(port));
+            return Ok(set);
+        }
+        match Read::deserialize(deserializer)? {
+            Read::Ports(Ascending(set)) => Ok(set),
+            Read::Bitmap(Block(bytes)) => {
+                let mut words = Box::new([0; WORDS]);
+                for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+                    *word = u64::from_le_bytes(*bytes);
+                }
+                Ok(Self(Form::Bitmap(words)))
+            }
+        }
+    }
+}
+
+impl Collect for PortSet {
+    fn take(&mut self, number: u64) -> Option<()> {
+        self.insert(u16::try_from(number).ok()?);
+        Some(())
+    }
+}
+
 fn set_bit(words: &mut [u64; WORDS], port: u16) {
     words[usize::from(port) / 64] |= 1 << (port % 64);
 }
@@ -173,6 +236,22 @@ mod tests {
     #[test]
     fn a_small_set_costs_16_bytes() {
         assert_eq!(size_of::<PortSet>(), 16);
+    }
+
+    #[test]
+    fn sets_come_back_from_either_form() {
+        for n in [0u16, 1, 6, 7, 512, 513, 4_096, 4_097, u16::MAX] {
+            let mut set = PortSet::default();
+            (0..n).rev().for_each(|port| set.insert(port));
+            let written = postcard::to_allocvec(&set).unwrap();
+            let read: PortSet = postcard::from_bytes(&written).unwrap();
+            assert_eq!(read.first(usize::MAX), set.first(usize::MAX));
+            assert_eq!(postcard::to_allocvec(&read).unwrap(), written);
+            assert!(written.len() <= BITMAP_BYTES + 4, "{n} ports in {} bytes", written.len());
+            let text = serde_json::to_string(&set).unwrap();
+            let read: PortSet = serde_json::from_str(&text).unwrap();
+            assert_eq!(read.first(usize::MAX), set.first(usize::MAX));
+        }
     }
 
     proptest! {

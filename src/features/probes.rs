@@ -5,6 +5,8 @@
 //! tables keep the [`KEPT`] keys with the smallest hash, which is a function of the union alone (a
 //! key that was pushed out can never come back), so order and batching do not matter.
 
+use serde::{Deserialize, Serialize};
+
 use super::distinct::Distinct;
 use super::hashing::{HostKey, combine, mix};
 use super::ports::PortSet;
@@ -13,7 +15,7 @@ use super::ports::PortSet;
 pub const KEPT: usize = 32;
 
 /// The probes of one source in one window.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub enum ProbeLog {
     /// None.
     #[default]
@@ -32,7 +34,7 @@ pub enum ProbeLog {
 }
 
 /// Several probes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Probes {
     /// How many flows were probes.
     pub count: u64,
@@ -43,27 +45,46 @@ pub struct Probes {
     /// Distinct probed ports.
     pub ports: PortSet,
     /// Ports probed on each of up to [`KEPT`] hosts.
+    #[serde(with = "kept")]
     by_host: Vec<(HostKey, PortSet)>,
     /// Hosts probed on each of up to [`KEPT`] ports (`None` = ICMP).
+    #[serde(with = "kept")]
     by_port: Vec<(Option<u16>, Distinct)>,
 }
 
 impl ProbeLog {
     /// Adds one probe.
     pub fn insert(&mut self, host: HostKey, port: Option<u16>) {
+        self.insert_times(host, port, 1);
+    }
+
+    fn insert_times(&mut self, host: HostKey, port: Option<u16>, times: u64) {
         match self {
-            Self::None => *self = Self::One { host, port, count: 1 },
+            Self::None => *self = Self::One { host, port, count: times },
             Self::One { host: known, port: known_port, count } => {
                 if *known == host && *known_port == port {
-                    *count += 1;
+                    *count = count.saturating_add(times);
                     return;
                 }
                 let mut probes = Box::<Probes>::default();
                 probes.insert(*known, *known_port, *count);
-                probes.insert(host, port, 1);
+                probes.insert(host, port, times);
                 *self = Self::Many(probes);
             }
-            Self::Many(probes) => probes.insert(host, port, 1),
+            Self::Many(probes) => probes.insert(host, port, times),
+        }
+    }
+
+    /// Adds everything in `other`.
+    pub fn merge(&mut self, other: &Self) {
+        match (&mut *self, other) {
+            (_, Self::None) => {}
+            (_, &Self::One { host, port, count }) => self.insert_times(host, port, count),
+            (Self::Many(probes), Self::Many(others)) => probes.merge(others),
+            (Self::None | Self::One { .. }, Self::Many(_)) => {
+                let few = std::mem::replace(self, other.clone());
+                self.merge(&few);
+            }
         }
     }
 
@@ -79,22 +100,38 @@ impl ProbeLog {
 
 impl Probes {
     fn insert(&mut self, host: HostKey, port: Option<u16>, count: u64) {
-        self.count += count;
+        self.count = self.count.saturating_add(count);
         let host_key = host.sketch_key();
         self.hosts.insert(host_key);
         // ICMP gets a port number of its own beyond the 16-bit ones.
         let port_key = port.map_or(1 << 16, u64::from);
         self.targets.insert(combine(host_key, port_key));
-        let ports = keep(&mut self.by_host, host, |host| mix(host.sketch_key()));
+        let ports = keep(&mut self.by_host, host, rank_host);
         if let Some(port) = port {
             self.ports.insert(port);
             if let Some(ports) = ports {
                 ports.insert(port);
             }
         }
-        let hosts = keep(&mut self.by_port, port, |port| mix(port.map_or(1 << 16, u64::from)));
-        if let Some(hosts) = hosts {
+        if let Some(hosts) = keep(&mut self.by_port, port, rank_port) {
             hosts.insert(host_key);
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.hosts.merge(&other.hosts);
+        self.targets.merge(&other.targets);
+        self.ports.merge(&other.ports);
+        for (host, theirs) in &other.by_host {
+            if let Some(ports) = keep(&mut self.by_host, *host, rank_host) {
+                ports.merge(theirs);
+            }
+        }
+        for (port, theirs) in &other.by_port {
+            if let Some(hosts) = keep(&mut self.by_port, *port, rank_port) {
+                hosts.merge(theirs);
+            }
         }
     }
 
@@ -128,10 +165,18 @@ impl Probes {
     }
 }
 
-/// Returns the entry of `key` among the [`KEPT`] keys with the smallest rank, making room for it
-/// when it ranks low enough; `None` when it does not belong to them. Ranks of different keys must
-/// differ (use [`mix`]); then what is kept depends on the keys alone, not on their order.
-pub fn keep<K: Copy + PartialEq, V: Default>(
+fn rank_host(host: HostKey) -> u64 {
+    mix(host.sketch_key())
+}
+
+fn rank_port(port: Option<u16>) -> u64 {
+    mix(port.map_or(1 << 16, u64::from))
+}
+
+/// Returns the entry of `key` among the [`KEPT`] keys with the smallest rank (use [`mix`]; of equal
+/// ranks the smaller key), making room for it when it ranks low enough; `None` when it does not
+/// belong to them. What is kept depends on the keys alone, not on their order.
+pub fn keep<K: Copy + Ord, V: Default>(
     table: &mut Vec<(K, V)>,
     key: K,
     rank: impl Fn(K) -> u64,
@@ -145,15 +190,46 @@ pub fn keep<K: Copy + PartialEq, V: Default>(
         let (worst, worst_rank) = table
             .iter()
             .enumerate()
-            .map(|(place, (known, _))| (place, rank(*known)))
+            .map(|(place, (known, _))| (place, (rank(*known), *known)))
             .max_by_key(|&(_, rank)| rank)?;
-        if rank(key) > worst_rank {
+        if (rank(key), key) > worst_rank {
             return None;
         }
         table.swap_remove(worst);
         table.push((key, V::default()));
     }
     table.last_mut().map(|(_, value)| value)
+}
+
+/// A table of [`keep`] in messages: ascending keys, so that the order of insertion does not show.
+mod kept {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::KEPT;
+    use crate::features::wire::is_ascending;
+
+    pub(super) fn serialize<S, K, V>(table: &[(K, V)], serializer: S) -> Result<S::Ok, S::Error>
+    where
+        S: Serializer,
+        K: Copy + Ord + Serialize,
+        V: Serialize,
+    {
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_unstable_by_key(|(key, _)| *key);
+        entries.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D, K, V>(deserializer: D) -> Result<Vec<(K, V)>, D::Error>
+    where
+        D: Deserializer<'de>,
+        K: Copy + Ord + Deserialize<'de>,
+        V: Deserialize<'de>,
+    {
+        let table = Vec::<(K, V)>::deserialize(deserializer)?;
+        let is_table = table.len() <= KEPT && is_ascending(&table, |(key, _)| *key);
+        is_table.then_some(table).ok_or_else(|| D::Error::custom("more keys than are kept"))
+    }
 }
 
 #[cfg(test)]
@@ -202,6 +278,24 @@ mod tests {
             let before = facts(&log(&targets));
             targets.sort_by_key(|&(n, port)| mix(seed ^ u64::from(n) << 16 ^ u64::from(port)));
             prop_assert_eq!(before, facts(&log(&targets)));
+        }
+
+        #[test]
+        fn probes_in_parts_are_the_probes_in_one(
+            targets in prop::collection::vec((0u32..80, 0u16..80), 0..400),
+            parts in prop::collection::vec(0usize..3, 400),
+        ) {
+            let part = |n| {
+                let own = targets.iter().zip(&parts).filter(|(_, part)| **part == n);
+                log(&own.map(|(target, _)| *target).collect::<Vec<_>>())
+            };
+            let mut merged = part(2);
+            merged.merge(&part(0));
+            merged.merge(&part(1));
+            let whole = postcard::to_allocvec(&log(&targets)).unwrap();
+            prop_assert_eq!(&postcard::to_allocvec(&merged).unwrap(), &whole);
+            let read: ProbeLog = postcard::from_bytes(&whole).unwrap();
+            prop_assert_eq!(facts(&read), facts(&merged));
         }
     }
 }

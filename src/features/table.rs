@@ -12,6 +12,27 @@ pub trait Entry {
     fn new(key: Self::Key) -> Self;
     /// The subject.
     fn key(&self) -> Self::Key;
+    /// Adds what another part of the window holds of the same subject. Neither order nor grouping
+    /// of merges matters.
+    fn merge(&mut self, other: &Self);
+    /// How many flows were added.
+    fn additions(&self) -> u64;
+}
+
+/// Returns the union of the entries of several parts, in ascending order of their keys: the first
+/// `cap` subjects, and how many additions went to the others.
+pub(super) fn union<E: Entry>(mut entries: Vec<E>, cap: usize) -> (Vec<E>, u64) {
+    // Stable, because that sort is quick on runs: every part is in order.
+    entries.sort_by_key(Entry::key);
+    entries.dedup_by(|next, kept| {
+        let is_same = next.key() == kept.key();
+        if is_same {
+            kept.merge(next);
+        }
+        is_same
+    });
+    let others = entries.split_off(cap.min(entries.len()));
+    (entries, others.iter().map(Entry::additions).fold(0, u64::saturating_add))
 }
 
 /// Entries by key, at most `cap` of them.

@@ -6,7 +6,9 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{Flow, Timestamp, WindowSpan};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Flow, Timestamp, WindowSpan, nanos};
 
 use super::hosts::{DestinationWindow, ExporterWindow, FlowFacts, SourceWindow};
 use super::network::{BatchFeatures, NetworkCounters, NetworkWindow};
@@ -31,8 +33,21 @@ pub struct WindowLimits {
 pub enum Placement {
     /// It counts in the window that starts here.
     Counted(Timestamp),
-    /// Its window was closed.
-    Late,
+    /// Its window was closed. Checks of single flows note it in the window that starts here: the
+    /// oldest that its own partition may still fill.
+    Late(Timestamp),
+    /// It was counted before the snapshot that this replay began with.
+    Replayed,
+}
+
+/// How far a source partition is: an offset, and what was known just before the record there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Offset of a record of the partition.
+    pub offset: i64,
+    /// Highest event time before it, minus the allowed lateness.
+    #[serde(with = "nanos")]
+    pub watermark: Timestamp,
 }
 
 /// A window that will not change any more.
@@ -91,6 +106,8 @@ struct OpenWindow {
     destinations: SubjectTable<DestinationWindow>,
     exporters: SubjectTable<ExporterWindow>,
     counters: NetworkCounters,
+    /// Where each partition stood before its first flow that belongs here.
+    begun: Vec<(u32, Position)>,
 }
 
 /// Progress of one source partition.
@@ -99,6 +116,10 @@ struct Partition {
     id: u32,
     /// Highest event time seen minus the allowed lateness.
     watermark: Timestamp,
+    /// Before the record that is being counted.
+    position: Position,
+    /// Nobody waits for it: it has nothing to read.
+    is_idle: bool,
 }
 
 /// All open windows.
@@ -108,6 +129,10 @@ pub struct Windows {
     panes: VecDeque<OpenPane>,
     windows: VecDeque<OpenWindow>,
     partitions: Vec<Partition>,
+    /// Everything that ends here or before is closed for good.
+    closed_through: Timestamp,
+    /// What ended here or before was counted before the snapshot that a replay began with.
+    counted_through: Timestamp,
     late: u64,
     overflow: u64,
 }
@@ -121,6 +146,8 @@ impl Windows {
             panes: VecDeque::new(),
             windows: VecDeque::new(),
             partitions: Vec::new(),
+            closed_through: Timestamp::MIN,
+            counted_through: Timestamp::MIN,
             late: 0,
             overflow: 0,
         }
@@ -133,16 +160,37 @@ impl Windows {
     pub fn add(&mut self, partition: u32, flow: &Flow) -> Placement {
         let lateness = i64::from(self.limits.lateness_seconds);
         let pane_start = flow.end.floor(self.limits.pane_seconds);
-        let pane_end = pane_start.plus_seconds(i64::from(self.limits.pane_seconds));
+        let pane_end = end_of(pane_start, self.limits.pane_seconds);
+        let (closed_through, counted_through) = (self.closed_through, self.counted_through);
+        let window_seconds = self.limits.window_seconds;
         let progress = self.partition(partition);
-        if pane_end <= progress.watermark {
+        progress.is_idle = false;
+        let position = progress.position;
+        let window_start = flow.end.floor(window_seconds);
+        let window_end = end_of(window_start, window_seconds);
+        let own = progress.watermark;
+        if pane_end <= own {
+            // Behind the others' windows when it comes back from a rest.
+            let noted = own.max(closed_through.max(counted_through)).floor(window_seconds);
+            if end_of(own.floor(window_seconds), window_seconds) <= counted_through {
+                return Placement::Replayed;
+            }
             self.late += 1;
-            return Placement::Late;
+            self.window(noted).begin(partition, position);
+            return Placement::Late(noted);
         }
-        progress.watermark = progress.watermark.max(flow.end.plus_seconds(-lateness));
+        progress.watermark = own.max(flow.end.plus_seconds(-lateness));
+        if window_end <= counted_through {
+            return Placement::Replayed;
+        }
+        if pane_end <= closed_through {
+            self.late += 1;
+            let noted = closed_through.floor(window_seconds);
+            self.window(noted).begin(partition, position);
+            return Placement::Late(noted);
+        }
         let facts = FlowFacts::of(flow);
-        let window_start = flow.end.floor(self.limits.window_seconds);
-        self.add_to_window(window_start, flow, &facts);
+        self.add_to_window(window_start, flow, &facts, (partition, position));
         self.add_to_pane(pane_start, flow, &facts);
         Placement::Counted(window_start)
     }
@@ -150,7 +198,9 @@ impl Windows {
     fn partition(&mut self, id: u32) -> &mut Partition {
         let place = self.partitions.iter().position(|known| known.id == id);
         let place = place.unwrap_or_else(|| {
-            self.partitions.push(Partition { id, watermark: Timestamp::MIN });
+            let position = Position { offset: 0, watermark: Timestamp::MIN };
+            let watermark = Timestamp::MIN;
+            self.partitions.push(Partition { id, watermark, position, is_idle: false });
             self.partitions.len() - 1
         });
         &mut self.partitions[place]
@@ -176,9 +226,9 @@ impl Windows {
         }
     }
 
-    fn add_to_window(&mut self, start: Timestamp, flow: &Flow, facts: &FlowFacts) {
+    fn window(&mut self, start: Timestamp) -> &mut OpenWindow {
         let limits = self.limits;
-        let window = open_at(
+        open_at(
             &mut self.windows,
             start,
             |window| window.start,
@@ -188,8 +238,20 @@ impl Windows {
                 destinations: SubjectTable::new(limits.max_subjects),
                 exporters: SubjectTable::new(limits.max_subjects),
                 counters: NetworkCounters::default(),
+                begun: Vec::new(),
             },
-        );
+        )
+    }
+
+    fn add_to_window(
+        &mut self,
+        start: Timestamp,
+        flow: &Flow,
+        facts: &FlowFacts,
+        (partition, position): (u32, Position),
+    ) {
+        let window = self.window(start);
+        window.begin(partition, position);
         if let Some(source) = facts.source.and_then(|key| window.sources.entry(key)) {
             source.add(flow, facts);
         }
@@ -204,9 +266,62 @@ impl Windows {
         }
     }
 
-    /// Event time up to which every partition is complete; `None` before the first flow.
+    /// Event time up to which every partition that is waited for is complete; `None` when there is
+    /// no partition. When all rest, nothing is waited for, and everything open may close.
     pub fn watermark(&self) -> Option<Timestamp> {
-        self.partitions.iter().map(|partition| partition.watermark).min()
+        let active = self.partitions.iter().filter(|partition| !partition.is_idle);
+        let least = active.map(|partition| partition.watermark).min();
+        least.or((!self.partitions.is_empty()).then_some(Timestamp::MAX))
+    }
+
+    /// Waits for a partition before windows are closed, even if it has shown nothing yet.
+    pub fn expect(&mut self, partition: u32) {
+        self.partition(partition).is_idle = false;
+    }
+
+    /// Does not wait for a partition any more until its next flow: it has nothing to read. What
+    /// comes for windows that were closed without it is late.
+    pub fn rest(&mut self, partition: u32) {
+        self.partition(partition).is_idle = true;
+    }
+
+    /// Says that the flows that follow are of the record at `offset` of a partition.
+    pub fn at(&mut self, partition: u32, offset: i64) {
+        let progress = self.partition(partition);
+        progress.position = Position { offset, watermark: progress.watermark };
+    }
+
+    /// Returns, for each partition, where reading must begin again to rebuild everything open.
+    ///
+    /// Exact right after [`Windows::next_closed`] gave a long window: what ended with it or before
+    /// is counted, nothing after it is closed.
+    pub fn positions(&self) -> Vec<(u32, Position)> {
+        let begin_of = |partition: &Partition| {
+            let begun = self.windows.iter().flat_map(|window| &window.begun);
+            let own = begun.filter(|(id, _)| *id == partition.id).map(|(_, position)| *position);
+            own.min_by_key(|position| position.offset).unwrap_or(partition.position)
+        };
+        self.partitions.iter().map(|partition| (partition.id, begin_of(partition))).collect()
+    }
+
+    /// Whether no window is open.
+    pub fn is_empty(&self) -> bool {
+        self.windows.is_empty() && self.panes.is_empty()
+    }
+
+    /// Everything that ended here or before is closed; `None` when nothing is.
+    pub fn closed_through(&self) -> Option<Timestamp> {
+        (self.closed_through > Timestamp::MIN).then_some(self.closed_through)
+    }
+
+    /// Continues without content where [`Windows::positions`] were taken: flows of windows that
+    /// ended at `counted_through` or before are recognised and not counted again.
+    pub fn resume(&mut self, counted_through: Timestamp, positions: &[(u32, Position)]) {
+        (self.closed_through, self.counted_through) = (counted_through, counted_through);
+        for &(id, position) in positions {
+            let partition = self.partition(id);
+            (partition.watermark, partition.position) = (position.watermark, position);
+        }
     }
 
     /// Returns the next window that is complete, oldest first, a short one before the long one that
@@ -224,7 +339,6 @@ impl Windows {
     }
 
     fn close_until(&mut self, watermark: Timestamp) -> Option<ClosedWindow> {
-        let end_of = |start: Timestamp, seconds: u32| start.plus_seconds(i64::from(seconds));
         let pane_end = self.panes.front().map(|pane| end_of(pane.start, self.limits.pane_seconds));
         let window_end =
             self.windows.front().map(|window| end_of(window.start, self.limits.window_seconds));
@@ -236,12 +350,14 @@ impl Windows {
             if pane_end? > watermark {
                 return None;
             }
+            self.closed_through = self.closed_through.max(pane_end?);
             let pane = self.panes.pop_front()?;
             return Some(ClosedWindow::Pairs(self.close_pane(pane)));
         }
         if window_end? > watermark {
             return None;
         }
+        self.closed_through = self.closed_through.max(window_end?);
         let window = self.windows.pop_front()?;
         Some(ClosedWindow::Hosts(self.close_window(window)))
     }
@@ -295,22 +411,35 @@ impl Windows {
     }
 }
 
-/// Returns the open window that starts at `start`, opened in its place when there is none. Looks
-/// from the newest: nearly all flows go there.
+impl OpenWindow {
+    /// Remembers where a partition stood before its first flow that belongs here.
+    fn begin(&mut self, partition: u32, position: Position) {
+        if self.begun.iter().all(|(known, _)| *known != partition) {
+            self.begun.push((partition, position));
+        }
+    }
+}
+
+fn end_of(start: Timestamp, seconds: u32) -> Timestamp {
+    start.plus_seconds(i64::from(seconds))
+}
+
+/// Returns the open window that starts at `start`, opened in its place when there is none. Looks at
+/// the newest first: nearly all flows go there, but for partitions that are read one after the
+/// other, which keep many windows open.
 fn open_at<W>(
     windows: &mut VecDeque<W>,
     start: Timestamp,
     start_of: impl Fn(&W) -> Timestamp,
     open: impl FnOnce() -> W,
 ) -> &mut W {
-    let after = windows.iter().rposition(|window| start_of(window) <= start);
-    let place = match after {
-        Some(place) if start_of(&windows[place]) == start => place,
-        _ => {
-            let place = after.map_or(0, |place| place + 1);
-            windows.insert(place, open());
-            place
-        }
-    };
-    &mut windows[place]
+    let newest = windows.len().wrapping_sub(1);
+    if windows.back().is_some_and(|window| start_of(window) == start) {
+        return &mut windows[newest];
+    }
+    let after = windows.partition_point(|window| start_of(window) < start);
+    if windows.get(after).is_none_or(|window| start_of(window) != start) {
+        windows.insert(after, open());
+    }
+    &mut windows[after]
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{FeatureEvidence, Kind, Score, Severity, Subject, Timestamp, document_id};
 
 /// Anomalies of one kind and one subject over consecutive windows, with a life.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     /// What.
     pub kind: Kind,

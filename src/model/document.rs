@@ -269,7 +269,7 @@ mod tests {
                 probability: 1e-4,
             }],
             features: vec![FeatureEvidence {
-                name: "probed_ports",
+                name: "probed_ports".into(),
                 actual: 150.0,
                 typical: None,
                 lower: None,

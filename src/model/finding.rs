@@ -1,6 +1,9 @@
 //! What one detector says about one subject in one window.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
 
 use super::{Kind, Subject, WindowSpan};
 
@@ -34,10 +37,10 @@ impl Finding {
 }
 
 /// One number: what it was against what it usually is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FeatureEvidence {
     /// The published feature name, for example `uniqDstPorts`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What was seen.
     pub actual: f64,
     /// What is usual, where a basis exists.

@@ -188,12 +188,16 @@ pub enum FlowOrigin {
     NetflowV9,
     /// IPFIX.
     Ipfix,
-    /// A goflow2 record of an unknown kind.
+    /// An export of an unknown kind.
     OtherExport,
     /// Zeek `conn` log.
     Zeek,
     /// Argus binetflow.
     Argus,
+    /// pmacct, whatever it collects.
+    Pmacct,
+    /// nfdump, whatever its collector got.
+    Nfdump,
     /// An ECS document.
     Ecs,
     /// The nine-column table of system 001.
@@ -211,6 +215,8 @@ impl FlowOrigin {
             Self::OtherExport => "export",
             Self::Zeek => "zeek",
             Self::Argus => "argus",
+            Self::Pmacct => "pmacct",
+            Self::Nfdump => "nfdump",
             Self::Ecs => "ecs",
             Self::Table => "table",
         }

@@ -29,4 +29,5 @@ pub use score::{Score, Severity};
 pub use secret::Secret;
 pub use setting::SettingError;
 pub use subject::{Subject, SubjectType, WindowSpan, document_id};
+pub(crate) use time::nanos;
 pub use time::{ParseTimestampError, Timestamp};

@@ -5,9 +5,22 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// An anomaly score from 0 (ordinary) to 100, never NaN.
-#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(into = "f64", from = "f64")]
 pub struct Score(f64);
+
+impl From<Score> for f64 {
+    fn from(score: Score) -> Self {
+        score.0
+    }
+}
+
+/// As [`Score::clamped`].
+impl From<f64> for Score {
+    fn from(value: f64) -> Self {
+        Self::clamped(value)
+    }
+}
 
 impl Score {
     /// Returns `None` outside `[0, 100]` and for NaN.

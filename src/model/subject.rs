@@ -38,7 +38,7 @@ impl SubjectType {
 }
 
 /// Who it is about. The order (type, then address) is the order in which subjects are judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Subject {
     /// All traffic of the namespace.
     Network,
