@@ -1,5 +1,7 @@
 //! Builders for tests and benches: one line arranges one flow.
 
+pub mod crash;
+
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 

@@ -120,6 +120,16 @@ impl Alerts {
         }
     }
 
+    /// The open alerts, for a snapshot.
+    pub fn open_alerts(&self) -> impl Iterator<Item = &Alert> {
+        self.open.values()
+    }
+
+    /// Continues with the open alerts of a snapshot in place of its own.
+    pub fn resume(&mut self, open: Vec<Alert>) {
+        self.open = open.into_iter().map(|alert| ((alert.kind, alert.subject), alert)).collect();
+    }
+
     /// How many alerts are open.
     pub fn open_count(&self) -> usize {
         self.open.len()

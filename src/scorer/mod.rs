@@ -5,6 +5,7 @@
 //! tests.
 
 mod settings;
+mod state;
 mod summary;
 
 use crate::alerts::{self, Alerts};
@@ -14,6 +15,7 @@ use crate::fuse::fuse;
 use crate::model::{Alert, Anomaly, Finding, Flow, Timestamp, WindowSpan, WindowSummary};
 
 pub use settings::Settings;
+pub use state::{Learned, State};
 
 /// Something to write down.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +35,8 @@ pub struct Counters {
     pub flows: u64,
     /// Flows that came after their window was closed.
     pub late: u64,
+    /// Flows that were counted before a restart and came again.
+    pub replayed: u64,
     /// Flows whose event time was replaced by the receive time.
     pub clock_skew: u64,
     /// Flows without a sampling rate (taken as 1).
@@ -62,6 +66,8 @@ pub struct Scorer {
     counters: Counters,
     earliest: Option<Timestamp>,
     latest: Option<Timestamp>,
+    wants_state: bool,
+    state: Option<State>,
 }
 
 impl Scorer {
@@ -79,28 +85,32 @@ impl Scorer {
             counters: Counters::default(),
             earliest: None,
             latest: None,
+            wants_state: false,
+            state: None,
         }
     }
 
     /// Takes a flow of a source partition and appends what follows from it. Returns whether it was
     /// counted or came late; late flows still pass the checks of single flows.
     pub fn add(&mut self, partition: u32, mut flow: Flow, output: &mut Vec<Output>) -> Placement {
+        let is_skewed = repair_clock(&mut flow, self.settings.clock_limits());
+        let placement = self.windows.add(partition, &flow);
+        if placement == Placement::Replayed {
+            self.counters.replayed += 1;
+            self.close(output);
+            return placement;
+        }
         self.counters.flows += 1;
         self.counters.unknown_sampling += u64::from(flow.sampling_rate.is_none());
-        if repair_clock(&mut flow, self.settings.clock_limits()) {
-            self.counters.clock_skew += 1;
-        }
-        let placement = self.windows.add(partition, &flow);
+        self.counters.clock_skew += u64::from(is_skewed);
         let start = match placement {
             Placement::Counted(start) => {
                 self.earliest = Some(self.earliest.map_or(flow.end, |time| time.min(flow.end)));
                 self.latest = Some(self.latest.map_or(flow.end, |time| time.max(flow.end)));
                 start
             }
-            Placement::Late => {
-                let open = self.windows.watermark().unwrap_or(flow.end);
-                open.floor(self.settings.host_seconds)
-            }
+            Placement::Late(start) => start,
+            Placement::Replayed => unreachable!("it has returned"),
         };
         let window = WindowSpan { start, seconds: self.settings.host_seconds, truncated: false };
         for detector in &mut self.detectors {
@@ -108,6 +118,32 @@ impl Scorer {
         }
         self.close(output);
         placement
+    }
+
+    /// Waits for a source partition before windows are closed, even if it has shown nothing yet.
+    pub fn expect(&mut self, partition: u32) {
+        self.windows.expect(partition);
+    }
+
+    /// Says that the flows that follow are of the record at `offset` of a source partition.
+    pub fn at(&mut self, partition: u32, offset: i64) {
+        self.windows.at(partition, offset);
+    }
+
+    /// Does not wait for a source partition any more until its next flow: it has nothing to read.
+    pub fn rest(&mut self, partition: u32, output: &mut Vec<Output>) {
+        self.windows.rest(partition);
+        self.close(output);
+    }
+
+    /// Every window that ended here or before is judged; `None` before the first.
+    pub fn judged_through(&self) -> Option<Timestamp> {
+        self.windows.closed_through()
+    }
+
+    /// Whether no source partition is waited for: all were read to their ends a while ago.
+    pub fn is_at_rest(&self) -> bool {
+        self.windows.watermark() == Some(Timestamp::MAX)
     }
 
     /// Ends the input: closes every window that is still open and appends what follows.
@@ -119,6 +155,7 @@ impl Scorer {
     fn close(&mut self, output: &mut Vec<Output>) {
         while let Some(closed) = self.windows.next_closed() {
             let mut findings = Vec::new();
+            let mut is_long = false;
             let span = match &closed {
                 ClosedWindow::Pairs(window) => {
                     self.counters.pairs += window.pairs.len() as u64;
@@ -126,6 +163,7 @@ impl Scorer {
                     window.span
                 }
                 ClosedWindow::Hosts(window) => {
+                    is_long = true;
                     self.count(window);
                     let summaries = summary::summaries(window, self.settings.keep_hosts);
                     output.extend(summaries.into_iter().map(Output::Window));
@@ -134,6 +172,9 @@ impl Scorer {
                 }
             };
             self.judge(span, findings, output);
+            if is_long {
+                self.note_state(span.end());
+            }
         }
     }
 

@@ -1,0 +1,102 @@
+//! What a scorer goes on from after a restart.
+
+use serde::{Deserialize, Serialize};
+
+use crate::detect::RestoreError;
+use crate::features::Position;
+use crate::model::{Alert, Timestamp, nanos};
+
+use super::Scorer;
+
+/// What a scorer has learned from closed windows, and from where each source partition must be read
+/// again to rebuild the open ones. A scorer that resumes from it and reads on from there says what
+/// the first one would have said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Every window that ended here or before is part of it, no later one.
+    #[serde(with = "nanos")]
+    pub closed_through: Timestamp,
+    /// Where to read on, by the numbers that partitions have here.
+    pub positions: Vec<(u32, Position)>,
+    /// What the detectors learned.
+    pub detectors: Vec<Learned>,
+    /// The open alerts.
+    pub alerts: Vec<Alert>,
+}
+
+/// What one detector learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Learned {
+    /// The detector's id.
+    pub id: String,
+    /// As it saved it.
+    #[serde(with = "base64_text")]
+    pub state: Vec<u8>,
+}
+
+/// Bytes as text: a list of numbers would take four times as much.
+mod base64_text {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        BASE64_STANDARD.encode(bytes).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(from)?;
+        BASE64_STANDARD.decode(text).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Scorer {
+    /// Asks for the state at the end of the next long window that closes; at once when none is open.
+    pub fn request_state(&mut self) {
+        self.wants_state = true;
+        if self.windows.is_empty()
+            && let Some(closed_through) = self.windows.closed_through()
+        {
+            self.note_state(closed_through);
+        }
+    }
+
+    /// Returns the state that was asked for, once. Everything that the scorer gave out until now is
+    /// to be written before it is kept.
+    pub fn take_state(&mut self) -> Option<State> {
+        self.state.take()
+    }
+
+    /// Right after a long window was closed and judged.
+    pub(super) fn note_state(&mut self, closed_through: Timestamp) {
+        if !std::mem::take(&mut self.wants_state) {
+            return;
+        }
+        let saved = self
+            .detectors
+            .iter()
+            .map(|detector| Learned { id: detector.id().to_owned(), state: detector.save() });
+        self.state = Some(State {
+            closed_through,
+            positions: self.windows.positions(),
+            detectors: saved.filter(|learned| !learned.state.is_empty()).collect(),
+            alerts: self.alerts.open_alerts().cloned().collect(),
+        });
+    }
+
+    /// Continues from a state. Call it before the first flow. Detectors whose saved state cannot be
+    /// read start anew; they are returned.
+    pub fn resume(&mut self, state: State) -> Vec<RestoreError> {
+        self.windows.resume(state.closed_through, &state.positions);
+        self.alerts.resume(state.alerts);
+        let mut damaged = Vec::new();
+        for Learned { id, state: saved } in &state.detectors {
+            let known = self.detectors.iter_mut().find(|detector| detector.id() == id.as_str());
+            // One that was switched off meanwhile is nobody's loss.
+            if let Some(Err(error)) = known.map(|detector| detector.restore(saved)) {
+                damaged.push(error);
+            }
+        }
+        damaged
+    }
+}
