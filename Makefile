@@ -10,26 +10,28 @@ PROFILE := --release --locked
 TEST_LOG := target/test.log
 # The database that computes our windows a second time.
 VENV := target/independent
+# The parser of Logstash's own language.
+PARSER := target/logstash
 
 # Real servers: `with` starts them while the first command runs and takes them down after the second.
 STACK := tests/stack/stack
-WITH_SERVERS := tests/stack/with opensearch elasticsearch --
+WITH_SERVERS := tests/stack/with opensearch elasticsearch kafka --
 # The tests that use a server where there is one, by name.
-SERVER_TESTS := $(shell grep -rlE --include='*.rs' 'FLOWSENTRY_TEST_(OPENSEARCH|ELASTICSEARCH)' tests | sed -nE 's,^tests/([^/]+)(/.*|\.rs)$$,\1,p' | sort -u)
+SERVER_TESTS := $(shell grep -rlE --include='*.rs' 'FLOWSENTRY_TEST_(OPENSEARCH|ELASTICSEARCH|KAFKA)' tests | sed -nE 's,^tests/([^/]+)(/.*|\.rs)$$,\1,p' | sort -u)
 SERVER_TESTS := $(filter $(SERVER_TESTS),$(basename $(notdir $(wildcard tests/*.rs))))
 
-.PHONY: help setup test test-servers format lint docs independent compile tests test-majors test-security \
-    servers servers-down bench bench-cluster fuzz quality peerbench clean
+.PHONY: help setup test format lint docs independent pipelines compile tests e2e test-majors test-security \
+    servers servers-down bench bench-logstash bench-kafka bench-cluster fuzz quality peerbench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## check the tools, fetch the dependencies; as root, install what the servers of the tests need
-	@if ! command -v cc >/dev/null; then \
+	@if ! command -v cc >/dev/null || ! command -v c++ >/dev/null || ! perl -MFindBin -MIPC::Cmd -e 1 2>/dev/null; then \
 	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	        apt-get update -q && apt-get install -q -y --no-install-recommends gcc libc6-dev; \
+	        apt-get update -q && apt-get install -q -y --no-install-recommends gcc g++ libc6-dev perl; \
 	    else \
-	        echo "missing: a C linker (apt-get install gcc libc6-dev)" >&2; exit 1; \
+	        echo "missing: C and C++ compilers and perl (apt-get install gcc g++ libc6-dev perl)" >&2; exit 1; \
 	    fi; \
 	fi
 	@if ! command -v $(CARGO) >/dev/null; then \
@@ -40,11 +42,9 @@ setup: ## check the tools, fetch the dependencies; as root, install what the ser
 	$(CARGO) fetch --locked
 	@tests/stack/tools
 
-test: setup format lint docs independent tests ## everything that must hold without a server: format, lints, docs, tests
-
-# OpenSearch and Elasticsearch start while everything is compiled.
-test-servers: setup ## all tests, on real servers too
-	@$(WITH_SERVERS) $(MAKE) compile -- $(MAKE) tests
+# OpenSearch, Elasticsearch and Kafka start while everything is compiled.
+test: setup format ## everything that must hold: format, lints, docs, tests on real servers
+	@$(WITH_SERVERS) $(MAKE) lint docs independent pipelines compile -- $(MAKE) tests
 
 format: ## is the code formatted?
 	$(CARGO) fmt --check
@@ -64,6 +64,14 @@ independent: ## prepare the database of the comparison in tests/independent.rs
 	        -r tests/independent/requirements.txt; } \
 	    || { rm -rf $(VENV); echo "skipped: the comparison with a database needs python3-venv and PyPI"; }
 
+pipelines: ## prepare the parser of the Logstash pipelines in tests/logstash.rs
+	@mkdir -p target
+	@$(PARSER)/bin/python -c 'import logstash_pipeline_parser' 2>/dev/null \
+	    || { rm -rf $(PARSER) && python3 -m venv $(PARSER) && $(PARSER)/bin/python -m pip install \
+	        --quiet --disable-pip-version-check --timeout 20 --retries 2 \
+	        -r tests/logstash/requirements.txt; } \
+	    || { rm -rf $(PARSER); echo "skipped: the syntax of the Logstash pipelines needs python3-venv and PyPI"; }
+
 compile: ## compile the tests
 	$(CARGO) test $(PROFILE) --no-run
 
@@ -81,6 +89,11 @@ test-majors: setup ## the tests that use servers, on OpenSearch 3 and Elasticsea
 	        $(CARGO) test $(PROFILE) --no-run $(SERVER_TESTS:%=--test %) -- \
 	        $(CARGO) test $(PROFILE) --no-fail-fast $(SERVER_TESTS:%=--test %)
 
+e2e: setup ## datagrams of exporters through a real goflow2 and Kafka into OpenSearch
+	@tests/stack/with opensearch kafka goflow2 -- \
+	    $(CARGO) test $(PROFILE) --no-run --test e2e -- \
+	    $(CARGO) test $(PROFILE) --test e2e -- --show-output
+
 test-security: setup ## the tests of certificates and users, on an OpenSearch that has them
 	@OPENSEARCH_SECURITY=1 tests/stack/with opensearch -- \
 	    $(CARGO) test $(PROFILE) --no-run --test cluster_faults -- \
@@ -96,8 +109,17 @@ servers-down: ## stop them; their data stays
 bench: ## speed: flows per second of one core, the store
 	$(CARGO) bench --locked --bench detectors --bench stores --bench throughput
 
+bench-logstash: ## events per second of the ruby filter of the Logstash pipeline, one core of plain Ruby
+	@awk '{ gsub(/["\\]/, "\\\\&"); printf "{\"message\":\"%s\",\"topic\":\"flows\",\"partition\":0,\"offset\":%d,\"timestamp\":1795234440000}\n", $$0, NR }' \
+	    tests/data/goflow2-json/*.ndjson | $${FLOWSENTRY_RUBY:-ruby} tests/logstash/run.rb logstash/flows.conf bench 10
+
+bench-kafka: ## flows per second from a real broker, beside a consumer that only counts
+	@tests/stack/with kafka -- $(CARGO) bench --locked --no-run --bench kafka -- \
+	    $(CARGO) bench --locked --bench kafka
+
 bench-cluster: ## a million documents into OpenSearch and Elasticsearch, beside a plain bulk loop
-	@$(WITH_SERVERS) $(CARGO) bench --locked --no-run --bench cluster -- \
+	@OPENSEARCH_HEAP=2g ELASTICSEARCH_HEAP=2g tests/stack/with opensearch elasticsearch -- \
+	    $(CARGO) bench --locked --no-run --bench cluster -- \
 	    $(CARGO) bench --locked --bench cluster
 
 fuzz: ## a million broken records through every decoder
@@ -117,4 +139,4 @@ peerbench: independent ## flowsentry beside DuckDB on a million records, windows
 
 clean: ## remove everything that was built
 	$(CARGO) clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(PARSER)

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use anyhow::Context;
 use chrono::Utc;
 
+use crate::cli::Mode;
 use crate::config::Config;
 use crate::detect::{self, Blacklist};
 use crate::model::Timestamp;
 use crate::pipeline::{DeadLetters, Summary};
 use crate::scorer::Scorer;
+use crate::setup;
 use crate::sinks::printable;
 use crate::sources::Present;
-use crate::stores::{Cluster, ClusterStore, EmbeddedConfig, EmbeddedStore, Store};
+use crate::stores::{Cluster, ClusterSettings, ClusterStore, EmbeddedConfig, EmbeddedStore, Store};
 
 /// The present.
 pub(super) fn now() -> Timestamp {
@@ -33,17 +35,44 @@ pub(super) fn print_line(line: &str) -> io::Result<()> {
     writeln!(stdout, "{line}")
 }
 
-/// Connects to the cluster of the settings; `None` when the embedded store is the store.
-pub(super) fn open_cluster(config: &Config) -> anyhow::Result<Option<Cluster>> {
-    let Some((flavour, settings)) = config.output.cluster() else { return Ok(None) };
-    let cluster = Cluster::connect(flavour, settings)
-        .with_context(|| format!("connecting to {}", flavour.name()))?;
-    Ok(Some(cluster))
+/// How long a cluster that does not answer at the start is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Not at all: a person waits for the command.
+    None,
+    /// As long as the settings say: nobody looks at a worker that ended.
+    OfSettings,
 }
 
-/// Opens the store of the settings.
+/// Connects to the cluster of the settings; `None` when the embedded store is the store.
+pub(super) fn open_cluster(config: &Config, patience: Patience) -> anyhow::Result<Option<Cluster>> {
+    let Some((flavour, settings)) = config.output.cluster() else { return Ok(None) };
+    let connect = |settings: &ClusterSettings| {
+        Cluster::connect(flavour, settings)
+            .with_context(|| format!("connecting to {}", flavour.name()))
+    };
+    if patience == Patience::None {
+        connect(&ClusterSettings { retry_seconds: 0, ..settings.clone() })?;
+    }
+    connect(settings).map(Some)
+}
+
+/// Opens the store of the settings to read from it.
 pub(super) fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    store_on(open_cluster(config)?, config)
+    store_on(open_cluster(config, Patience::None)?, config)
+}
+
+/// Opens the store of the settings to write into it: a cluster must have been set up.
+pub(super) fn open_store_to_write(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let cluster = open_cluster(config, Patience::None)?;
+    cluster.as_ref().map_or(Ok(()), |cluster| ensure_set_up(cluster, config))?;
+    store_on(cluster, config)
+}
+
+/// Ends with the way out where the cluster is not ready for documents.
+pub(super) fn ensure_set_up(cluster: &Cluster, config: &Config) -> anyhow::Result<()> {
+    let scope = super::setup::scope(config, setup::Selection::ALL)?;
+    Ok(setup::guard(cluster, config.setup, scope)?)
 }
 
 /// Returns `cluster` as store; without one the embedded store of the settings.
@@ -87,13 +116,17 @@ pub(super) fn open_dead_letters(path: Option<&PathBuf>) -> anyhow::Result<DeadLe
 pub(super) struct ScorerFactory<'a> {
     pub(super) config: &'a Config,
     pub(super) context: detect::Context,
+    pub(super) mode: Mode,
 }
 
 impl ScorerFactory<'_> {
     /// Returns a scorer that has seen nothing.
     pub(super) fn make(&self) -> Scorer {
-        let detectors = detect::build(&self.config.detectors, &self.context)
-            .expect("the settings were checked when they were read");
+        let detectors = match self.mode {
+            Mode::Collect => Vec::new(),
+            Mode::Detect => detect::build(&self.config.detectors, &self.context)
+                .expect("the settings were checked when they were read"),
+        };
         Scorer::new(self.config.windows.clone(), self.config.alerts.clone(), detectors)
     }
 }

@@ -11,11 +11,11 @@ use crate::model::Timestamp;
 use crate::stores::Store;
 
 use super::Outcome;
-use super::common::{now, open_store, print_line};
+use super::common::{now, open_store_to_write, print_line};
 
 /// Checks and prints; the exit code is the verdict.
 pub(super) fn health(config: &Config, args: &HealthArgs) -> anyhow::Result<Outcome> {
-    let store = open_store(config)?;
+    let store = open_store_to_write(config)?;
     let report = check_at(config, &store, args.at.unwrap_or_else(now))?.0;
     let text = match args.json {
         true => serde_json::to_string_pretty(&report).context("writing the result as JSON")?,

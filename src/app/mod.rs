@@ -4,7 +4,9 @@ mod common;
 mod demo;
 mod export;
 mod health;
+mod kafka;
 mod logging;
+mod produce;
 mod progress;
 mod report;
 mod retention;
@@ -51,9 +53,6 @@ fn run_command(cli: &Cli) -> anyhow::Result<Outcome> {
     if let Command::Export(args) = &cli.command {
         return export::export(&args.what);
     }
-    if let Command::Simulate(args) = &cli.command {
-        return simulate::simulate(args);
-    }
     let config =
         Config::load(cli.config.as_deref(), &cli.overrides, &|name| std::env::var(name).ok())?;
     match &cli.command {
@@ -69,7 +68,9 @@ fn run_command(cli: &Cli) -> anyhow::Result<Outcome> {
             }
             TestWhat::Output => test_output::test_output(&config),
         },
-        Command::Demo(_) | Command::Export(_) | Command::Simulate(_) => Ok(Outcome::Done),
+        Command::Simulate(args) => simulate::simulate(&config, args),
+        Command::Replay(args) => produce::replay(&config, args),
+        Command::Demo(_) | Command::Export(_) => Ok(Outcome::Done),
     }
 }
 

@@ -4,29 +4,31 @@
 //! the reload of changed blacklists. A signal stops the input, everything is awaited, nothing is
 //! left half written.
 
-use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
-use chrono_tz::Tz;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use crate::cli::RunArgs;
+use crate::cli::{Mode, RunArgs};
 use crate::config::Config;
 use crate::detect::{self, SharedList};
-use crate::jobs::Schedule;
+use crate::jobs::{
+    Cadence, Election, Job, Owner, Runner, Schedule, Watermark, drive, is_asked_within,
+};
 use crate::model::Timestamp;
 use crate::pipeline::{Finite, Input, Progress, Stop, Stream, Summary, score_files, score_stream};
 use crate::sinks::{SinkError, StoreSink, printable};
 use crate::stores::Store;
 
 use super::common::{
-    ScorerFactory, now, open_cluster, open_dead_letters, present, read_blacklists, store_on,
+    Patience, ScorerFactory, ensure_set_up, now, open_cluster, open_dead_letters, present,
+    read_blacklists, store_on,
 };
+use super::kafka::Judge;
 use super::{Outcome, health, logging, report, retention};
 
 /// How often the blacklist files are looked at for a change.
@@ -39,18 +41,27 @@ const LOG_FLOWS: u64 = 1_000_000;
 /// Runs until the input ends (`--once`) or a signal comes.
 pub(super) fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Outcome> {
     logging::start(&config.logging);
-    let Some(files) = &config.input.files else {
-        bail!("there is no input: set `input.files.paths`");
-    };
-    if args.once && files.follow {
-        bail!("`--once` needs an input that ends: set `input.files.follow` to false");
+    match (&config.input.files, &config.input.kafka) {
+        (None, None) => {
+            bail!("there is no input: set `input.kafka.brokers` or `input.files.paths`");
+        }
+        (Some(files), _) if args.once && files.follow => {
+            bail!("`--once` needs an input that ends: set `input.files.follow` to false");
+        }
+        (_, Some(_)) if args.once => {
+            bail!("`--once` needs an input that ends: Kafka has no end");
+        }
+        _ => {}
     }
-    let cluster = open_cluster(config)?;
+    let cluster = open_cluster(config, Patience::OfSettings)?;
+    cluster.as_ref().map_or(Ok(()), |cluster| ensure_set_up(cluster, config))?;
     let worker = Arc::new(Worker {
         config: config.clone(),
         drops_old: retention::drops_old_itself(cluster.as_ref())?,
         store: store_on(cluster, config)?,
         blacklist: SharedList::default(),
+        mode: args.mode,
+        watermark: Watermark::default(),
     });
     worker.load_blacklist()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -65,6 +76,9 @@ struct Worker {
     store: Arc<dyn Store>,
     drops_old: bool,
     blacklist: SharedList,
+    mode: Mode,
+    /// How far the input has been judged; jobs wait for it.
+    watermark: Watermark,
 }
 
 /// What came of an input.
@@ -130,6 +144,16 @@ impl Worker {
 
     fn score(&self, stop: Stop) -> anyhow::Result<Scored> {
         let config = &self.config;
+        let context = detect::Context { blacklist: self.blacklist.clone() };
+        let watermark = self.watermark.clone();
+        let progress = LoggedProgress { flows: 0.into(), watermark };
+        if let Some(kafka) = &config.input.kafka {
+            let store = Arc::clone(&self.store);
+            let mode = self.mode;
+            let judge = Judge { config, store, context, mode, stop: &stop, progress: &progress };
+            let (summary, stored) = judge.run(kafka)?;
+            return Ok(Scored { summary, stored });
+        }
         let Some(files) = &config.input.files else { bail!("there is no input") };
         let input = Input {
             paths: files.paths.clone(),
@@ -139,11 +163,9 @@ impl Worker {
             present: Some(present(config)),
             ..Input::default()
         };
-        let context = detect::Context { blacklist: self.blacklist.clone() };
-        let factory = ScorerFactory { config, context };
+        let factory = ScorerFactory { config, context, mode: self.mode };
         let mut dead = open_dead_letters(config.dead_letters.path.as_ref())?;
         let mut sink = StoreSink::new(Arc::clone(&self.store), config.namespace()?);
-        let progress = LoggedProgress::default();
         if files.follow {
             let stream = Stream {
                 input: &input,
@@ -169,13 +191,27 @@ impl Worker {
         self: &Arc<Self>,
         asked: &watch::Receiver<bool>,
     ) -> anyhow::Result<Vec<JoinHandle<()>>> {
-        let config = &self.config;
-        let health = config.health.schedule()?;
-        let report =
-            Schedule::parse(&config.report.schedule).context("setting `report.schedule`")?;
+        let (health, report) = (&self.config.health, &self.config.report);
+        let health = Job {
+            name: "health",
+            schedule: health.schedule()?,
+            zone: health.zone()?,
+            cadence: Cadence::Hourly,
+            catch_up_hours: health.catch_up_hours,
+        };
+        let report = Job {
+            name: "report",
+            schedule: Schedule::parse(&report.schedule).context("setting `report.schedule`")?,
+            zone: report.zone()?,
+            cadence: Cadence::Daily,
+            catch_up_hours: report.catch_up_hours,
+        };
+        let namespace = self.config.namespace()?;
+        let owner = Owner::of_this_process();
+        let election = Election::new(Arc::clone(&self.store), &namespace, owner);
         let mut jobs = vec![
-            self.spawn_job("health", health, config.health.zone()?, asked, Self::check_health),
-            self.spawn_job("report", report, config.report.zone()?, asked, Self::write_report),
+            self.spawn_job(health, &election, asked, Self::check_health),
+            self.spawn_job(report, &election, asked, Self::write_report),
             self.spawn_repeated(RELOAD_PAUSE, asked, Self::reload_blacklist()),
         ];
         if self.drops_old {
@@ -184,32 +220,18 @@ impl Worker {
         Ok(jobs)
     }
 
-    /// Runs `job` whenever it is due. The moment that was due is handed in, however late it is.
+    /// Runs `work` whenever `job` is due and the run falls to this worker. The moment that was due
+    /// is handed in, however late it is.
     fn spawn_job(
         self: &Arc<Self>,
-        name: &'static str,
-        schedule: Schedule,
-        zone: Tz,
+        job: Job,
+        election: &Election,
         asked: &watch::Receiver<bool>,
-        job: fn(&Self, Timestamp) -> anyhow::Result<()>,
+        work: fn(&Self, Timestamp) -> anyhow::Result<()>,
     ) -> JoinHandle<()> {
-        let (worker, mut asked) = (Arc::clone(self), asked.clone());
-        tokio::spawn(async move {
-            let mut last = now();
-            while let Some(due) = schedule.next_after(last, zone) {
-                let pause = Duration::from_nanos(due.nanos_since(now()).max(0).unsigned_abs());
-                if is_asked_within(&mut asked, tokio::time::sleep(pause)).await {
-                    return;
-                }
-                last = due;
-                let worker = Arc::clone(&worker);
-                let done = tokio::task::spawn_blocking(move || job(&worker, due)).await;
-                match done.map_err(anyhow::Error::from).and_then(|result| result) {
-                    Ok(()) => info!(job = name, "done"),
-                    Err(error) => error!(job = name, error = %format!("{error:#}"), "job failed"),
-                }
-            }
-        })
+        let worker = Arc::clone(self);
+        let runner = Runner::new(job, election.clone(), self.watermark.clone(), now());
+        tokio::spawn(drive(runner, now, asked.clone(), Arc::new(move |due| work(&worker, due))))
     }
 
     /// Runs `work` at once and then after every `pause`.
@@ -279,18 +301,6 @@ impl Worker {
     }
 }
 
-/// Returns whether the stop came first. Cancel-safe.
-async fn is_asked_within(
-    asked: &mut watch::Receiver<bool>,
-    pause: impl Future<Output = ()>,
-) -> bool {
-    tokio::select! {
-        // The sender lives as long as the worker; if it is gone, so is the reason to go on.
-        _ = asked.wait_for(|asked| *asked) => true,
-        () = pause => false,
-    }
-}
-
 /// Waits for an interrupt or a termination signal.
 async fn signalled() {
     use tokio::signal::unix::{SignalKind, signal};
@@ -305,15 +315,21 @@ async fn signalled() {
 }
 
 /// Logs how far it is.
-#[derive(Default)]
-struct LoggedProgress(std::sync::atomic::AtomicU64);
+struct LoggedProgress {
+    flows: std::sync::atomic::AtomicU64,
+    watermark: Watermark,
+}
 
 impl Progress for LoggedProgress {
     fn scored(&self, flows: u64) {
-        let before = self.0.fetch_add(flows, std::sync::atomic::Ordering::Relaxed);
+        let before = self.flows.fetch_add(flows, std::sync::atomic::Ordering::Relaxed);
         if before / LOG_FLOWS != (before + flows) / LOG_FLOWS {
             info!(flows = before + flows, "scoring");
         }
+    }
+
+    fn judged_through(&self, time: Timestamp) {
+        self.watermark.advance_to(time);
     }
 
     fn sorting(&self) {
@@ -352,7 +368,8 @@ mod tests {
         config.path.data = folder.path().to_owned();
         config.detectors.blacklist.files = vec![folder.path().join("list.txt")];
         let store = store_on(None, &config).expect("a new folder");
-        Worker { config, store, drops_old: true, blacklist: SharedList::default() }
+        let (blacklist, watermark) = (SharedList::default(), Watermark::default());
+        Worker { config, store, drops_old: true, blacklist, mode: Mode::Detect, watermark }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
-use crate::cli::{Only, OutputForm, ScoreArgs};
+use crate::cli::{Mode, Only, OutputForm, ScoreArgs};
 use crate::config::{Config, format_named};
 use crate::detect;
 use crate::pipeline::{Finite, Input, Stream, Summary, score_files, score_stream};
@@ -16,7 +16,7 @@ use crate::stores::Store;
 
 use super::Outcome;
 use super::common::{
-    ScorerFactory, open_dead_letters, open_store, present, read_blacklists, summary_text,
+    ScorerFactory, open_dead_letters, open_store_to_write, present, read_blacklists, summary_text,
 };
 use super::progress::Bar;
 
@@ -36,7 +36,7 @@ pub(super) fn score(config: &Config, args: &ScoreArgs) -> anyhow::Result<Outcome
     lists.extend(args.blacklist.iter().cloned());
     let context = detect::Context::default();
     context.blacklist.set(Arc::new(read_blacklists(&lists)?));
-    let factory = ScorerFactory { config, context };
+    let factory = ScorerFactory { config, context, mode: Mode::Detect };
     let mut dead =
         open_dead_letters(args.dead_letters.as_ref().or(config.dead_letters.path.as_ref()))?;
     let mut sink = Outputs::open(config, args)?;
@@ -98,7 +98,7 @@ impl Outputs {
         };
         let store = match args.store {
             true => {
-                let store = open_store(config)?;
+                let store = open_store_to_write(config)?;
                 Some((Arc::clone(&store), StoreSink::new(store, config.namespace()?)))
             }
             false => None,

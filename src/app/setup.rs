@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use anyhow::{Context, bail};
 
 use super::Outcome;
-use super::common::{now, open_cluster, print_line};
+use super::common::{Patience, now, open_cluster, print_line};
 use crate::cli::SetupArgs;
 use crate::config::Config;
 use crate::setup::{Applied, AssetKind, Finding, Installer, Plan, Scope, Selection, Verified};
 
 /// Sets up the cluster of the settings.
 pub(super) fn setup(config: &Config, args: &SetupArgs) -> anyhow::Result<Outcome> {
-    let Some(cluster) = open_cluster(config)? else {
+    let Some(cluster) = open_cluster(config, Patience::None)? else {
         print_line(
             "Nothing to set up: the embedded store needs no templates. A cluster is named under \
              `output.elasticsearch` or `output.opensearch`.",

@@ -6,18 +6,19 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use crate::cli::{SimulateArgs, SimulatedFormat};
+use crate::cli::{SimulateArgs, SimulatedFormat, Target};
+use crate::config::Config as Settings;
 use crate::pipeline::Progress;
 use crate::simulate::{AttackKind, Config, Extent, Simulation, write_goflow2};
 
-use super::Outcome;
 use super::progress::Bar;
+use super::{Outcome, produce};
 
 /// Bytes that are written at a time.
 const CHUNK_BYTES: usize = 1 << 18;
 
-/// Writes simulated records to standard output.
-pub(super) fn simulate(args: &SimulateArgs) -> anyhow::Result<Outcome> {
+/// Writes simulated records to standard output, or sends them to a topic.
+pub(super) fn simulate(settings: &Settings, args: &SimulateArgs) -> anyhow::Result<Outcome> {
     let SimulatedFormat::Goflow2 = args.format;
     let defaults = Config::default();
     let extent = match (args.flows, args.hours) {
@@ -41,6 +42,9 @@ pub(super) fn simulate(args: &SimulateArgs) -> anyhow::Result<Outcome> {
             addresses.iter().try_for_each(|ip| writeln!(file, "{ip}"))?;
             Ok(())
         })?;
+    }
+    if let Some(Target::Kafka) = args.to {
+        return produce::simulate(settings, &args.produce, simulation);
     }
     let progress = Bar::new("simulating", Some(simulation.expected_flows()));
     write_records(simulation, &mut io::stdout().lock(), &progress)?;

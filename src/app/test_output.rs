@@ -6,8 +6,9 @@ use anyhow::{anyhow, bail};
 use serde_json::Value;
 
 use crate::config::Config;
+use crate::setup;
 use crate::sinks::printable;
-use crate::stores::{Call, Cluster, ClusterError, ClusterSettings, Flavour, Method};
+use crate::stores::{Call, Cluster, ClusterError, ClusterSettings, Flavour, Method, Namespace};
 
 use super::Outcome;
 use super::common::{open_embedded, print_line};
@@ -17,27 +18,17 @@ const SHOWN_CHARACTERS: usize = 80;
 const SHOWN_NAMES: usize = 3;
 /// All that is ours in a cluster.
 const INDICES: &str = "flowsentry-*,logs-flowsentry.flow-*";
-/// The index templates without which a first document would get wrong field types.
-const TEMPLATES: [&str; 7] = [
-    "flowsentry-windows",
-    "flowsentry-anomalies",
-    "flowsentry-alerts",
-    "flowsentry-health",
-    "flowsentry-reports",
-    "flowsentry-state",
-    "flowsentry-exceptions",
-];
-
 /// Tests the store of the settings. Writes nothing into a cluster.
 pub(super) fn test_output(config: &Config) -> anyhow::Result<Outcome> {
     let mut steps = Steps::default();
     match config.output.cluster() {
         None => test_embedded(config, &mut steps)?,
         Some((flavour, settings)) => {
+            let namespace = config.namespace()?;
             // Each address for itself: one that answers hides none that does not.
             for host in &settings.hosts {
                 print_line(&format!("{}: {host}", flavour.name().to_lowercase()))?;
-                test_node(flavour, &of_one_node(settings, host), &mut steps)?;
+                test_node(flavour, &of_one_node(settings, host), &namespace, &mut steps)?;
             }
         }
     }
@@ -63,9 +54,14 @@ fn test_embedded(config: &Config, steps: &mut Steps) -> io::Result<()> {
 }
 
 /// Words for a person: what was found, or what is wrong and what to do.
-type Test = fn(&Cluster) -> Result<String, String>;
+type Test<'a> = &'a dyn Fn(&Cluster) -> Result<String, String>;
 
-fn test_node(flavour: Flavour, settings: &ClusterSettings, steps: &mut Steps) -> io::Result<()> {
+fn test_node(
+    flavour: Flavour,
+    settings: &ClusterSettings,
+    namespace: &Namespace,
+    steps: &mut Steps,
+) -> io::Result<()> {
     steps.begin("connection")?;
     let cluster = match connect(flavour, settings) {
         Ok(cluster) => cluster,
@@ -78,11 +74,11 @@ fn test_node(flavour: Flavour, settings: &ClusterSettings, steps: &mut Steps) ->
         Some(version) if version != server.version => format!("{server} (set to {version})"),
         Some(_) | None => server.to_string(),
     }))?;
-    let tests: [(&'static str, Test); 4] = [
-        ("credentials", credentials),
-        ("cluster health", health),
-        ("templates", templates),
-        ("disk", disk),
+    let tests: [(&'static str, Test<'_>); 4] = [
+        ("credentials", &credentials),
+        ("cluster health", &health),
+        ("templates", &|cluster| templates(cluster, namespace)),
+        ("disk", &disk),
     ];
     for (name, test) in tests {
         steps.begin(name)?;
@@ -169,19 +165,15 @@ fn health(cluster: &Cluster) -> Result<String, String> {
     }
 }
 
-fn templates(cluster: &Cluster) -> Result<String, String> {
-    let path = "/_index_template/flowsentry-*";
-    let answer = match cluster.find(&Call::new("looking for templates", Method::Get, path)) {
-        Ok(answer) => answer.unwrap_or(Value::Null),
-        Err(error) => return Err(error.to_string()),
-    };
-    let listed = answer.get("index_templates").and_then(Value::as_array);
-    let names: Vec<&str> =
-        listed.into_iter().flatten().filter_map(|entry| entry.get("name")?.as_str()).collect();
-    let missing: Vec<&str> = TEMPLATES.into_iter().filter(|name| !names.contains(name)).collect();
-    match missing.is_empty() {
-        true => Ok("OK".to_owned()),
-        false => Err(format!("missing: {}; run `flowsentry setup`", list(&missing))),
+/// What the guard of the first write will say, without its offer to set up.
+fn templates(cluster: &Cluster, namespace: &Namespace) -> Result<String, String> {
+    match setup::find_problems(cluster, namespace) {
+        Ok(problems) if problems.is_empty() => Ok("OK".to_owned()),
+        Ok(problems) => {
+            let problems: Vec<&str> = problems.iter().map(String::as_str).collect();
+            Err(format!("{}; run `flowsentry setup`", list(&problems)))
+        }
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -34,8 +34,10 @@ pub enum Command {
     Health(HealthArgs),
     /// Write the report of a day: report.eml, report.html and report.json.
     Report(ReportArgs),
-    /// Write simulated traffic with labelled attacks to standard output.
+    /// Write simulated traffic with labelled attacks to standard output or to a topic.
     Simulate(SimulateArgs),
+    /// Send the records of files to a topic, one message each.
+    Replay(ReplayArgs),
     /// Show everything on 24 simulated hours, without any service.
     Demo(DemoArgs),
     /// Make a cluster ready: policies, pipelines, templates and indices; proves that they work.
@@ -99,6 +101,19 @@ pub struct RunArgs {
     /// Ends when the input ends instead of going on with the scheduled jobs.
     #[arg(long)]
     pub once: bool,
+    /// What is done with the flows.
+    #[arg(long, value_enum, default_value_t = Mode::Detect)]
+    pub mode: Mode,
+}
+
+/// What is done with the flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Window summaries are written, nothing is judged: to learn what is normal first.
+    Collect,
+    /// Window summaries, anomalies and alerts.
+    #[default]
+    Detect,
 }
 
 /// Arguments of `health`.
@@ -150,6 +165,50 @@ pub struct SimulateArgs {
     /// Writes the listed addresses, which the blacklist episodes use, to this file.
     #[arg(long, value_name = "FILE")]
     pub blacklist: Option<PathBuf>,
+    /// Where to; standard output when absent.
+    #[arg(long, value_enum)]
+    pub to: Option<Target>,
+    /// How messages are sent.
+    #[command(flatten)]
+    pub produce: ProduceArgs,
+}
+
+/// Where records are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Target {
+    /// A topic of the brokers under `input.kafka`.
+    Kafka,
+}
+
+/// How messages are sent.
+#[derive(Debug, Args)]
+pub struct ProduceArgs {
+    /// The topic; that of `input.kafka.topics` when absent.
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Option<String>,
+    /// Messages a second; as many as the brokers take when absent.
+    #[arg(long, value_name = "N")]
+    pub rate: Option<f64>,
+    /// Sends the flows of one source address to one partition.
+    #[arg(long)]
+    pub keyed: bool,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Files with one record a line, plain, gzip or zstd; `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Where to.
+    #[arg(long, value_enum)]
+    pub to: Target,
+    /// Begins again at the end, until interrupted.
+    #[arg(long = "loop")]
+    pub repeat: bool,
+    /// How messages are sent.
+    #[command(flatten)]
+    pub produce: ProduceArgs,
 }
 
 /// A format that can be simulated.

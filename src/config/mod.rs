@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::model::SettingError;
+use crate::sources::kafka::KafkaInput;
 use crate::stores::Namespace;
-use crate::{alerts, detect, formats, jobs, scorer};
+use crate::{alerts, detect, formats, jobs, scorer, setup};
 
 pub use output::{EmbeddedOutput, OutputSettings};
 pub use overrides::{Override, OverrideError};
@@ -36,6 +37,8 @@ pub struct Config {
     pub input: InputSettings,
     /// `output.*`.
     pub output: OutputSettings,
+    /// `setup.*`.
+    pub setup: setup::Settings,
     /// `windows.*`.
     pub windows: scorer::Settings,
     /// `detectors.*`.
@@ -59,6 +62,7 @@ impl Default for Config {
             path: PathSettings::default(),
             input: InputSettings::default(),
             output: OutputSettings::default(),
+            setup: setup::Settings::default(),
             windows: scorer::Settings::default(),
             detectors: detect::Settings::default(),
             alerts: alerts::Settings::default(),
@@ -88,8 +92,10 @@ impl Default for PathSettings {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InputSettings {
-    /// `input.files.*`; no source when absent.
+    /// `input.files.*`; excludes `input.kafka`.
     pub files: Option<FileInput>,
+    /// `input.kafka.*`; excludes `input.files`.
+    pub kafka: Option<KafkaInput>,
 }
 
 /// Settings under `input.files:`.
@@ -110,8 +116,14 @@ pub struct FileInput {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReportSettings {
-    /// When the report of the day before is written: a cron expression in `time_zone`.
+    /// When the report of the day before is written: a cron expression in `time_zone`. It waits
+    /// longer while the worker still reads flows of that day, until its input has not moved for ten
+    /// minutes. A day has one report, over all workers.
     pub schedule: String,
+    /// A report that could not be written, because no worker was there or the store did not answer,
+    /// is made up for within so many hours (1–168), oldest first. 36 hours: after a day of trouble
+    /// both reports come, after a week not seven.
+    pub catch_up_hours: u32,
     /// IANA time zone of the days and of the times in the report.
     pub time_zone: String,
     /// Folder of the written reports; `reports` in `path.data` when absent.
@@ -128,6 +140,7 @@ impl Default for ReportSettings {
     fn default() -> Self {
         Self {
             schedule: "0 6 * * *".to_owned(),
+            catch_up_hours: 36,
             time_zone: "UTC".to_owned(),
             path: None,
             sender: "flowsentry@localhost".to_owned(),
@@ -281,6 +294,13 @@ impl Config {
         self.output.check()?;
         self.namespace()?;
         self.format()?;
+        if let Some(kafka) = &self.input.kafka {
+            if self.input.files.is_some() {
+                let problem = "and `input.kafka` exclude each other: remove one of the two";
+                return Err(SettingError::new("input.files", problem));
+            }
+            kafka.check()?;
+        }
         if let Some(files) = &self.input.files
             && files.paths.is_empty()
         {
@@ -297,17 +317,17 @@ impl Config {
         Namespace::new(&self.namespace).map_err(|error| SettingError::new("namespace", error))
     }
 
-    /// The format that the settings prescribe for files.
+    /// The format that the settings prescribe for the input.
     ///
     /// # Errors
     /// When there is no such format.
     pub fn format(&self) -> Result<Option<&'static dyn formats::Format>, SettingError> {
-        let Some(name) = self.input.files.as_ref().and_then(|files| files.format.as_deref()) else {
-            return Ok(None);
-        };
+        let files = self.input.files.as_ref().map(|files| ("files", files.format.as_deref()));
+        let kafka = self.input.kafka.as_ref().map(|kafka| ("kafka", kafka.format.as_deref()));
+        let Some((input, Some(name))) = files.or(kafka) else { return Ok(None) };
         format_named(name)
             .map(Some)
-            .map_err(|problem| SettingError::new("input.files.format", problem))
+            .map_err(|problem| SettingError::new(format!("input.{input}.format"), problem))
     }
 
     /// Folder of the embedded store.
@@ -351,6 +371,10 @@ impl ReportSettings {
         self.zone()?;
         jobs::Schedule::parse(&self.schedule)
             .map_err(|error| SettingError::new("report.schedule", error))?;
+        if !(1..=168).contains(&self.catch_up_hours) {
+            let problem = format!("must lie between 1 and 168, got {}", self.catch_up_hours);
+            return Err(SettingError::new("report.catch_up_hours", problem));
+        }
         if self.recipients.is_empty() {
             return Err(SettingError::new("report.recipients", "must name at least one address"));
         }
@@ -433,6 +457,8 @@ mod tests {
         let files: FileInput = serde_yaml_ng::from_value(uncommented("files")).unwrap();
         let files = serde_yaml_ng::to_value(files).unwrap();
         assert_eq!(sorted_keys(&uncommented("files")), sorted_keys(&files));
+        let defaults = serde_yaml_ng::to_value(KafkaInput::default()).unwrap();
+        assert_eq!(uncommented("kafka"), defaults);
     }
 
     #[test]

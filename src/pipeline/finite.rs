@@ -203,7 +203,7 @@ fn as_it_comes(run: &Finite<'_>, dead: &mut DeadLetters) -> Result<Option<Result
             }
             run.progress.scored(flows.len() as u64);
             for flow in flows {
-                if attempt.add(flow.flow)? == Placement::Late {
+                if matches!(attempt.add(flow.flow)?, Placement::Late(_)) {
                     return Ok(false);
                 }
             }

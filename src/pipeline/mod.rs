@@ -7,16 +7,22 @@
 mod deadletter;
 mod finite;
 mod order;
+mod partitioned;
+mod position;
 mod reader;
 mod stream;
 mod summary;
 
 use std::io;
 
+use crate::model::Timestamp;
 use crate::sinks::SinkError;
+use crate::sources::SourceError;
 
 pub use deadletter::DeadLetters;
 pub use finite::{Finite, Results, score_files};
+pub use partitioned::{Partitioned, score_partitions};
+pub use position::{Claim, Claimant, Keeper, PositionError, Snapshot};
 pub use reader::{Input, NamedReader, Stop};
 pub use stream::{Stream, score_stream};
 pub use summary::Summary;
@@ -27,6 +33,12 @@ pub enum PipelineError {
     /// Results cannot be written.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// The position cannot be kept.
+    #[error(transparent)]
+    Position(#[from] PositionError),
+    /// The source is broken.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// Temporary files cannot be used.
     #[error("cannot use a temporary file")]
     Temporary(#[from] io::Error),
@@ -42,6 +54,8 @@ pub enum PipelineError {
 pub trait Progress: Sync {
     /// So many flows were scored since the last call.
     fn scored(&self, flows: u64);
+    /// Every window that ended at `time` or before is judged, and what followed is stored.
+    fn judged_through(&self, _time: Timestamp) {}
     /// The input turned out not to be in time order and is read again, sorted.
     fn sorting(&self) {}
 }

@@ -33,7 +33,7 @@ impl Stop {
     }
 
     /// Waits until asked, at most `pause`; returns whether it was asked.
-    fn wait(&self, pause: Duration) -> bool {
+    pub fn wait(&self, pause: Duration) -> bool {
         let asked = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.0.1.wait_timeout_while(asked, pause, |asked| !*asked);
         *waited.unwrap_or_else(PoisonError::into_inner).0

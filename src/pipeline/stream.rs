@@ -109,6 +109,9 @@ impl Run<'_> {
         }
         // What is ready leaves with every batch: somebody may be watching.
         self.sink.flush()?;
+        if let Some(time) = self.scorer.judged_through() {
+            self.stream.progress.judged_through(time);
+        }
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! Where results go: documents to standard output, to a store, to a spool.
 
+mod kafka;
 mod ndjson;
+mod patient;
 mod spool;
 mod store;
 mod table;
@@ -12,7 +14,9 @@ use serde_json::Value;
 use crate::model::{Timestamp, alert_document, anomaly_document, dataset};
 use crate::scorer::Output;
 
+pub use kafka::{KafkaProducer, ProduceError};
 pub use ndjson::NdjsonSink;
+pub use patient::PatientSink;
 pub use spool::Spool;
 pub use store::{Refused, StoreSink};
 pub use table::{TableSink, printable};

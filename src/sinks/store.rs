@@ -7,12 +7,14 @@ use std::sync::Arc;
 use serde_json::Value;
 use tracing::warn;
 
+use crate::model::Timestamp;
 use crate::stores::{
     BulkItem, BulkOutcome, Document as StoredDocument, DocumentId, Family, IndexName, Namespace,
     Store, StoreError, UpdateOutcome,
 };
 
 use super::{Dataset, Document, Sink, SinkError};
+use crate::testkit::crash;
 
 /// Documents of one bulk call. A cluster cuts them into requests as it likes; a folder is synced
 /// once per call, and 4,000 make that cheap.
@@ -83,32 +85,39 @@ impl StoreSink {
     }
 
     fn send_facts(&mut self) -> Result<(), SinkError> {
-        let documents = self.facts.take();
-        if documents.is_empty() {
+        if self.facts.documents.is_empty() {
             return Ok(());
         }
-        let ids: Vec<DocumentId> = documents.iter().map(|document| document.id.clone()).collect();
-        let outcome = self.create(documents)?;
-        for (id, item) in ids.iter().zip(outcome.items) {
+        // They stay until the store has them: a flush that failed can be repeated.
+        let outcome = self.create(self.facts.documents.clone())?;
+        crash::point("facts");
+        for (document, item) in self.facts.take().iter().zip(outcome.items) {
             if let BulkItem::Rejected { reason, .. } = item {
-                self.note_refused(id, &reason);
+                self.note_refused(&document.id, &reason);
             }
         }
         Ok(())
     }
 
     fn send_alerts(&mut self) -> Result<(), SinkError> {
-        let alerts = self.alerts.take();
-        if alerts.is_empty() {
+        if self.alerts.documents.is_empty() {
             return Ok(());
         }
+        let alerts = self.alerts.documents.clone();
         let outcome = self.create(alerts.clone())?;
+        let mut refused = Vec::new();
         for (alert, item) in alerts.iter().zip(outcome.items) {
-            match item {
-                BulkItem::Created => {}
+            let refusal = match item {
+                BulkItem::Created => None,
                 BulkItem::Duplicate => self.update_alert(alert)?,
-                BulkItem::Rejected { reason, .. } => self.note_refused(&alert.id, &reason),
-            }
+                BulkItem::Rejected { reason, .. } => Some(reason),
+            };
+            refused.extend(refusal.map(|reason| (alert.id.clone(), reason)));
+        }
+        crash::point("alerts");
+        self.alerts.take();
+        for (id, reason) in refused {
+            self.note_refused(&id, &reason);
         }
         Ok(())
     }
@@ -125,25 +134,25 @@ impl StoreSink {
         }
     }
 
-    fn update_alert(&mut self, alert: &StoredDocument) -> Result<(), SinkError> {
+    /// Brings a stored alert up to date; returns why the store refuses to.
+    fn update_alert(&self, alert: &StoredDocument) -> Result<Option<String>, SinkError> {
         let (index, id) = (&alert.index, &alert.id);
         for _ in 0..UPDATE_ATTEMPTS {
             let Some(stored) = self.store.get(index, id)? else { break };
+            if is_further(&stored.source, &alert.source) {
+                return Ok(None);
+            }
             let partial = without_what_people_set(as_read_back(&alert.source), &stored.source);
             if says_already(&stored.source, &partial) {
-                return Ok(());
+                return Ok(None);
             }
             match self.store.update(index, id, partial, stored.version)? {
-                UpdateOutcome::Updated(_) => return Ok(()),
-                UpdateOutcome::Rejected { reason } => {
-                    self.note_refused(id, &reason);
-                    return Ok(());
-                }
+                UpdateOutcome::Updated(_) => return Ok(None),
+                UpdateOutcome::Rejected { reason } => return Ok(Some(reason)),
                 UpdateOutcome::Conflict | UpdateOutcome::Missing => {}
             }
         }
-        self.note_refused(id, "it kept changing while it was updated");
-        Ok(())
+        Ok(Some("it kept changing while it was updated".to_owned()))
     }
 
     fn note_refused(&mut self, id: &DocumentId, reason: &str) {
@@ -212,6 +221,17 @@ const fn family_of(dataset: Dataset) -> Family {
         Dataset::Anomaly => Family::Anomalies,
         Dataset::Alert => Family::Alerts,
     }
+}
+
+/// Whether the stored state of an alert comes after `ours`: a replay, or a worker that was thought
+/// dead, never takes an alert back to what it was.
+fn is_further(stored: &Value, ours: &Value) -> bool {
+    let progress = |alert: &Value| {
+        let alert = &alert["flowsentry"]["alert"];
+        let last: Timestamp = alert["last"].as_str()?.parse().ok()?;
+        Some((last, alert["count"].as_u64()?, alert["status"] == "closed"))
+    };
+    progress(stored) > progress(ours)
 }
 
 /// Leaves out the status when a person has taken the alert over.

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::formats::{self, Decoder, Format, MAX_RECORD_BYTES, Reject, RejectReason};
+use crate::formats::{self, Decoder, Format, Framing, MAX_RECORD_BYTES, Reject, RejectReason};
 use crate::model::{Flow, Timestamp};
 
 use super::decompress::{ByteCounter, decompressed};
@@ -58,6 +58,7 @@ pub struct FileSource {
     lines: Lines<Box<dyn Read + Send>>,
     decoder: Box<dyn Decoder>,
     format: &'static str,
+    framing: Framing,
     place: Place,
     present: Option<Present>,
 }
@@ -104,8 +105,8 @@ impl FileSource {
         };
         let place = Place { offset: 0, line: 0 };
         let decoder = format.decoder();
-        let (format, present) = (format.name(), opening.present);
-        Ok(Self { name, lines, decoder, format, place, present })
+        let (format, framing, present) = (format.name(), format.framing(), opening.present);
+        Ok(Self { name, lines, decoder, format, framing, place, present })
     }
 
     /// The name: the path as given.
@@ -134,7 +135,11 @@ impl FileSource {
             |present: Present| (present.now)().plus_seconds(i64::from(present.ahead_seconds));
         let latest = self.present.map(ahead);
         while batch.flows.len() < BATCH_FLOWS && batch.rejected.len() < BATCH_REJECTED {
-            let next = self.lines.next(growing).map_err(|error| SourceError::Read {
+            let next = match self.framing {
+                Framing::Lines => self.lines.next(growing),
+                Framing::Delimited => self.lines.next_delimited(growing),
+            };
+            let next = next.map_err(|error| SourceError::Read {
                 name: Arc::clone(&self.name),
                 line: self.place.line,
                 error,

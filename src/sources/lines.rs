@@ -1,8 +1,8 @@
-//! Bytes → lines, in bounded memory whatever the input.
+//! Bytes → lines, or records with their length before them, in bounded memory whatever the input.
 
 use std::io::{self, Read};
 
-/// One line without its end.
+/// One line without its end, or one record with the length before it.
 #[derive(Debug, PartialEq)]
 pub(super) enum Line<'a> {
     /// A whole line.
@@ -11,15 +11,15 @@ pub(super) enum Line<'a> {
     TooLong(&'a [u8], u64),
 }
 
-/// Cuts a reader into lines of at most `limit` bytes.
+/// Cuts a reader into lines or records of at most `limit` bytes.
 pub(super) struct Lines<R> {
     reader: R,
-    buffer: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
     /// The unread part of the buffer.
-    start: usize,
-    end: usize,
-    limit: usize,
-    ended: bool,
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) limit: usize,
+    pub(super) ended: bool,
 }
 
 /// Read in pieces of this size: large enough that system calls do not count.
@@ -108,18 +108,22 @@ impl<R: Read> Lines<R> {
                 }
             }
         }
-        // The unread rest keeps its place behind the kept beginning.
+        Ok((Line::TooLong(self.put_before_rest(&beginning), length), taken))
+    }
+
+    /// Puts the kept beginning of a line into the buffer, before the unread rest.
+    pub(super) fn put_before_rest(&mut self, beginning: &[u8]) -> &[u8] {
         let rest = self.buffer[self.start..self.end].to_vec();
         self.buffer.clear();
-        self.buffer.extend_from_slice(&beginning);
+        self.buffer.extend_from_slice(beginning);
         self.buffer.extend_from_slice(&rest);
         self.start = beginning.len();
         self.end = self.buffer.len();
-        Ok((Line::TooLong(&self.buffer[..self.limit], length), taken))
+        &self.buffer[..self.start]
     }
 
     /// Reads one more piece behind the unread part.
-    fn fill(&mut self) -> io::Result<()> {
+    pub(super) fn fill(&mut self) -> io::Result<()> {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;

@@ -5,8 +5,11 @@
 //! [`Rejected`] record; it never stops its neighbours.
 
 mod decompress;
+mod delimited;
 mod file;
+pub mod kafka;
 mod lines;
+mod raw;
 
 use std::io;
 use std::path::PathBuf;
@@ -17,6 +20,7 @@ use crate::model::Flow;
 pub use crate::formats::{Reject, RejectReason};
 pub use decompress::ByteCounter;
 pub use file::{FileSource, Opening, Present};
+pub use raw::for_each_record;
 
 /// A flow and its place.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +36,7 @@ pub struct Located {
 pub struct Place {
     /// Byte offset of its first byte in the decompressed source.
     pub offset: u64,
-    /// Line number, from 1.
+    /// Line number, from 1; in a file without lines the number of the record.
     pub line: u64,
 }
 
@@ -87,6 +91,14 @@ pub enum SourceError {
         /// Why.
         #[source]
         error: io::Error,
+    },
+    /// Kafka does not give messages.
+    #[error("{action}: {reason}")]
+    Kafka {
+        /// What was tried.
+        action: String,
+        /// What went wrong.
+        reason: String,
     },
     /// There is nothing in it.
     #[error("`{name}` is empty")]

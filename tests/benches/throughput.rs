@@ -7,22 +7,36 @@
 
 mod measure;
 mod records;
+#[path = "../samples/mod.rs"]
+mod samples;
 
 use std::hint::black_box;
 
+use flowsentry::alerts;
 use flowsentry::detect::{self, Detector};
-use flowsentry::features::{ClosedWindow, FeatureMatrix, Windows};
-use flowsentry::formats;
-use flowsentry::model::Flow;
+use flowsentry::features::{
+    ClosedWindow, FeatureMatrix, MergedWindows, Partial, PartitionFold, WindowLimits, Windows,
+};
+use flowsentry::formats::{self, MessageDecoder};
+use flowsentry::model::{Flow, Timestamp};
 use flowsentry::scorer::{Scorer, Settings};
-use flowsentry::{alerts, features};
 
 use measure::times;
+use samples::protobuf;
 
 /// Flows of the two large workloads.
 const FLOWS: u64 = 500_000;
 /// Flows that are written anew in every other format.
 const REWRITTEN: usize = 100_000;
+/// Source partitions of the two stages.
+const PARTITIONS: u32 = 4;
+
+const LIMITS: WindowLimits = WindowLimits {
+    pane_seconds: 10,
+    window_seconds: 60,
+    lateness_seconds: 30,
+    max_subjects: 300_000,
+};
 
 /// Every detector, as settings without content have it.
 fn detectors() -> Vec<Box<dyn Detector>> {
@@ -50,13 +64,7 @@ fn decoded(lines: &[u8]) -> Vec<Flow> {
 
 /// Counts the flows in windows and writes the features of every subject of every closed window.
 fn windows_and_features(flows: &[Flow]) -> usize {
-    let limits = features::WindowLimits {
-        pane_seconds: 10,
-        window_seconds: 60,
-        lateness_seconds: 30,
-        max_subjects: 300_000,
-    };
-    let mut windows = Windows::new(limits);
+    let mut windows = Windows::new(LIMITS);
     let mut values = 0;
     for flow in flows {
         windows.add(0, flow);
@@ -114,6 +122,43 @@ fn judge(flows: &[Flow], wanted: impl Fn(&str) -> bool) -> usize {
     count + outputs.len()
 }
 
+/// Folds flows, dealt out to partitions in turn, into partials small enough for a message.
+fn partials(flows: &[Flow]) -> Vec<(u32, Partial)> {
+    let parts_of = |partition: u32| {
+        let mut fold = PartitionFold::new(LIMITS);
+        let own = flows.iter().skip(partition as usize).step_by(PARTITIONS as usize);
+        own.for_each(|flow| _ = fold.add(flow));
+        fold.finish();
+        let parts = fold.take_complete().into_iter().flat_map(|partial| partial.split(900_000));
+        parts.map(move |part| (partition, part)).collect::<Vec<_>>()
+    };
+    (0..PARTITIONS).flat_map(parts_of).collect()
+}
+
+/// Puts windows together from messages.
+fn merge(messages: &[(u32, Vec<u8>)]) -> usize {
+    let mut windows = MergedWindows::new(LIMITS);
+    (0..PARTITIONS).for_each(|partition| windows.expect(partition));
+    for (partition, bytes) in messages {
+        windows.put(*partition, Partial::decode(bytes).expect("it was just written"));
+    }
+    (0..PARTITIONS).for_each(|partition| windows.pass(partition, Timestamp::MAX));
+    std::iter::from_fn(|| windows.next_closed()).count()
+}
+
+/// The way between two stages, in subjects per second.
+fn bench_stages(name: &str, flows: &[Flow]) {
+    let partials = partials(flows);
+    let subjects = partials.iter().map(|(_, partial)| partial.subjects()).sum();
+    let encode = || partials.iter().map(|(n, part)| (*n, part.encode())).collect::<Vec<_>>();
+    println!("{}", times(encode).line(name, "encode partials (subjects)", subjects));
+    let messages = encode();
+    println!("{}", times(|| merge(&messages)).line(name, "decode and merge (subjects)", subjects));
+    let bytes: usize = messages.iter().map(|(_, bytes)| bytes.len()).sum();
+    let each = bytes as f64 / subjects as f64;
+    println!("{name:<12} {} messages, {each:.0} bytes per subject", messages.len());
+}
+
 fn bench_workload(name: &str, lines: &[u8]) {
     let flows = decoded(lines);
     let count = flows.len();
@@ -128,6 +173,7 @@ fn bench_workload(name: &str, lines: &[u8]) {
         let step = format!("windows and {}", entry.id);
         println!("{}", times(|| judge(&flows, |id| id == entry.id)).line(name, &step, count));
     }
+    bench_stages(name, &flows);
     drop(flows);
     let whole = times(|| whole_path(lines));
     let step = format!("whole path, {} detectors", detectors().len());
@@ -144,6 +190,42 @@ fn bench_format(name: &str, lines: &[u8]) {
     println!("{}", times(|| decode(lines, |flow| _ = black_box(flow))).line(name, "decode", flows));
 }
 
+/// Every line as a message of its own, with its format given and with its format found.
+fn bench_messages(name: &str, messages: &[Vec<u8>]) {
+    let format = formats::by_name(name);
+    let decode_all = |decoder: &mut MessageDecoder| {
+        let mut flows = 0;
+        for message in messages {
+            decoder.decode(message, &mut |_, flow| {
+                flows += usize::from(black_box(flow).is_ok_and(|flow| flow.is_some()));
+            });
+        }
+        flows
+    };
+    let flows = decode_all(&mut MessageDecoder::new(format));
+    assert_eq!(flows, messages.len(), "the records are sound");
+    let mut alone = format.expect("a known format").decoder();
+    let fixed = times(|| messages.iter().for_each(|message| _ = black_box(alone.decode(message))));
+    let mut decoder = MessageDecoder::new(None);
+    let found = times(|| decode_all(&mut decoder));
+    println!("{}", fixed.line(name, "decode single messages", flows));
+    println!("{}", found.line(name, "messages of any format", flows));
+    let ratio = fixed.best.as_secs_f64() / found.best.as_secs_f64();
+    println!("{name:<12} any format / given format = {ratio:.2}");
+}
+
+/// goflow2's JSON lines as the messages of a topic, and the same in protobuf.
+fn bench_topics(lines: &[u8]) {
+    let lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let messages: Vec<_> = lines.map(<[u8]>::to_vec).collect();
+    bench_messages("goflow2", &messages);
+    let in_protobuf = |message: &Vec<u8>| {
+        let record = serde_json::from_slice(message).expect("the records are sound");
+        protobuf::delimited(&protobuf::message(&record))
+    };
+    bench_messages("goflow2_protobuf", &messages.iter().map(in_protobuf).collect::<Vec<_>>());
+}
+
 fn main() {
     println!("flows per second of one core: median and best of five runs after one to warm up");
     println!("{:<12} {:<28} {:>9} {:>12} {:>12}", "workload", "step", "flows", "median", "best");
@@ -153,6 +235,7 @@ fn main() {
     let first: usize =
         simulated.split_inclusive(|&byte| byte == b'\n').take(REWRITTEN).map(<[u8]>::len).sum();
     bench_format("goflow2", &simulated[..first]);
+    bench_topics(&simulated[..first]);
     bench_format("zeek", &records::rewritten(&flows, records::ZEEK_HEAD, records::zeek));
     bench_format("zeek_json", &records::rewritten(&flows, "", records::zeek_json));
     bench_format("argus", &records::rewritten(&flows, records::ARGUS_HEAD, records::argus));

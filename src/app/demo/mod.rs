@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use crate::cli::DemoArgs;
+use crate::cli::{DemoArgs, Mode};
 use crate::config::Config;
 use crate::detect::{self, Blacklist};
 use crate::model::{Kind, Timestamp};
@@ -81,7 +81,7 @@ fn score(
     let context = detect::Context::default();
     let listed: Vec<String> = simulation.blacklist().iter().map(ToString::to_string).collect();
     context.blacklist.set(Arc::new(Blacklist::parse(listed.join("\n").as_bytes())));
-    let factory = ScorerFactory { config, context };
+    let factory = ScorerFactory { config, context, mode: Mode::Detect };
     let progress = Bar::new("scoring", Some(simulation.expected_flows()));
     let (reader, mut writer) = std::io::pipe().context("opening a pipe")?;
     let source: NamedReader = ("simulation".into(), Box::new(reader));

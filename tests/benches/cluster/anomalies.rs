@@ -50,8 +50,8 @@ fn anomaly(day: Timestamp, number: usize) -> Anomaly {
         score: Score::clamped(40.0 + noise % 60.0),
         probability,
     };
-    let evidence = |name, factor: f64| FeatureEvidence {
-        name,
+    let evidence = |name: &'static str, factor: f64| FeatureEvidence {
+        name: name.into(),
         actual: noise * factor,
         typical: Some(3.0 * factor),
         lower: Some(0.0),

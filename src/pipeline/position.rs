@@ -1,0 +1,378 @@
+//! Where a group stands: the snapshot in the store, and who may write it.
+//!
+//! One document per group holds the lease and names the snapshot. Every write to it is a
+//! compare-and-set on what this worker wrote last: a worker that was thought dead, and whose group
+//! another one has taken over, finds out with its next write and stops ([`PositionError::Fenced`]).
+//! The snapshot itself lies in parts beside it, in two sets that are written in turn, so that the
+//! document always names a whole one.
+
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::features::Position;
+use crate::model::Timestamp;
+use crate::scorer::State;
+use crate::sources::kafka::PartitionName;
+use crate::stores::{
+    BulkItem, Document, DocumentId, Family, IndexName, Namespace, Store, StoreError, UpdateOutcome,
+    Version,
+};
+
+/// Characters of one part: far below what any server takes as one document.
+const PART_CHARACTERS: usize = 1 << 20;
+/// The largest snapshot that is read back, in bytes.
+const MOST_BYTES: u64 = 1 << 30;
+/// The form of the snapshot; another one is not understood.
+const FORM: u32 = 1;
+
+/// Why a position cannot be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum PositionError {
+    /// The store failed.
+    #[error("cannot keep the position")]
+    Store(#[from] StoreError),
+    /// Another worker has taken over.
+    #[error("another worker has taken over; this one was silent for too long")]
+    Fenced,
+    /// What is there cannot be read.
+    #[error(
+        "the snapshot of `{group}` is damaged ({reason}); remove the document `{id}` from \
+         `{index}` to begin anew, from where the group's offsets stand"
+    )]
+    Damaged {
+        /// The group.
+        group: String,
+        /// The document that names it.
+        id: String,
+        /// Where it lies.
+        index: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The store does not take it.
+    #[error("the store refuses the position: {0}")]
+    Refused(String),
+}
+
+/// A scorer's state with the names of its partitions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    form: u32,
+    /// The names of the partitions, by their numbers in the state.
+    pub partitions: Vec<(u32, PartitionName)>,
+    /// The state.
+    pub state: State,
+}
+
+impl Snapshot {
+    /// Puts a state and the names of its partitions together.
+    pub fn new(state: State, partitions: Vec<(u32, PartitionName)>) -> Self {
+        Self { form: FORM, partitions, state }
+    }
+
+    /// Where each partition is read from.
+    pub fn positions(&self) -> impl Iterator<Item = (&PartitionName, Position)> {
+        self.state.positions.iter().filter_map(|(id, position)| {
+            let named = self.partitions.iter().find(|(known, _)| known == id);
+            named.map(|(_, name)| (name, *position))
+        })
+    }
+
+    fn encode(&self) -> String {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let json = serde_json::to_vec(self).expect("a snapshot is plain data");
+        encoder.write_all(&json).expect("memory takes everything");
+        BASE64_STANDARD.encode(encoder.finish().expect("memory takes everything"))
+    }
+
+    fn decode(text: &str) -> Result<Self, String> {
+        let compressed = BASE64_STANDARD.decode(text).map_err(|error| error.to_string())?;
+        let mut json = Vec::new();
+        GzDecoder::new(compressed.as_slice())
+            .take(MOST_BYTES)
+            .read_to_end(&mut json)
+            .map_err(|error| error.to_string())?;
+        let snapshot: Self = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
+        match snapshot.form {
+            FORM => Ok(snapshot),
+            other => Err(format!("it has form {other}, this program reads {FORM}")),
+        }
+    }
+}
+
+/// What came of asking for a group.
+pub enum Claim {
+    /// It is ours; the snapshot to go on from, `None` on the first start.
+    Ours(Keeper, Option<Box<Snapshot>>),
+    /// Another worker has it.
+    Held {
+        /// By whom.
+        owner: String,
+        /// Until when, unless it renews.
+        until: Timestamp,
+    },
+}
+
+/// Keeps the position of a group that is ours. Clones share.
+#[derive(Clone)]
+pub struct Keeper {
+    place: Arc<Place>,
+    held: Arc<Mutex<Held>>,
+}
+
+struct Place {
+    store: Arc<dyn Store>,
+    index: IndexName,
+    group: String,
+    owner: String,
+    lease_seconds: u32,
+}
+
+struct Held {
+    version: Version,
+    epoch: u64,
+    generation: u64,
+}
+
+/// Who asks for which group, and where.
+#[derive(Clone)]
+pub struct Claimant {
+    /// Where positions are kept.
+    pub store: Arc<dyn Store>,
+    /// Whose.
+    pub namespace: Namespace,
+    /// The consumer group.
+    pub group: String,
+    /// A name that no other worker has.
+    pub owner: String,
+    /// Seconds after the last sign of life at which others may take over. More than clocks differ.
+    pub lease_seconds: u32,
+}
+
+impl Claimant {
+    /// Asks for the group at `now`.
+    ///
+    /// # Errors
+    /// When the store fails, or the snapshot cannot be read.
+    pub fn claim(&self, now: Timestamp) -> Result<Claim, PositionError> {
+        let place = Place {
+            store: Arc::clone(&self.store),
+            index: IndexName::for_event(Family::State, &self.namespace, now),
+            group: self.group.clone(),
+            owner: self.owner.clone(),
+            lease_seconds: self.lease_seconds,
+        };
+        let id = place.head();
+        let Some(stored) = place.store.get(&place.index, &id)? else {
+            let mut body = place.lease(now, 1);
+            body["flowsentry"]["state"]["kind"] = json!("position");
+            body["flowsentry"]["state"]["group"] = json!(self.group);
+            let document = Document { index: place.index.clone(), id: id.clone(), source: body };
+            return match place.store.create(document)? {
+                BulkItem::Created => {
+                    let created = place.store.get(&place.index, &id)?;
+                    let version = created.ok_or(PositionError::Fenced)?.version;
+                    let held = Held { version, epoch: 1, generation: 0 };
+                    Ok(Claim::Ours(Keeper::new(place, held), None))
+                }
+                // Somebody was faster.
+                BulkItem::Duplicate => Ok(Claim::Held { owner: "another".to_owned(), until: now }),
+                BulkItem::Rejected { reason, .. } => Err(PositionError::Refused(reason)),
+            };
+        };
+        let state = &stored.source["flowsentry"]["state"];
+        let owner = state["owner"].as_str().unwrap_or_default();
+        let until: Timestamp =
+            state["expires"].as_str().and_then(|text| text.parse().ok()).unwrap_or_default();
+        if until > now && owner != self.owner {
+            return Ok(Claim::Held { owner: owner.to_owned(), until });
+        }
+        let epoch = state["epoch"].as_u64().unwrap_or_default() + 1;
+        let generation = state["generation"].as_u64().unwrap_or_default();
+        let lease = place.lease(now, epoch);
+        match place.store.update(&place.index, &id, lease, stored.version)? {
+            UpdateOutcome::Updated(version) => {
+                let snapshot = place.read(state)?;
+                let held = Held { version, epoch, generation };
+                Ok(Claim::Ours(Keeper::new(place, held), snapshot.map(Box::new)))
+            }
+            UpdateOutcome::Conflict | UpdateOutcome::Missing => {
+                Ok(Claim::Held { owner: "another".to_owned(), until: now })
+            }
+            UpdateOutcome::Rejected { reason } => Err(PositionError::Refused(reason)),
+        }
+    }
+}
+
+impl Place {
+    fn head(&self) -> DocumentId {
+        self.id("")
+    }
+
+    /// Group names may hold anything: the id is made of their hash.
+    fn id(&self, suffix: &str) -> DocumentId {
+        let digest = hex(&Sha256::digest(self.group.as_bytes())[..12]);
+        DocumentId::new(format!("position-{digest}{suffix}")).expect("short and plain")
+    }
+
+    fn lease(&self, now: Timestamp, epoch: u64) -> Value {
+        let expires = now.plus_seconds(i64::from(self.lease_seconds));
+        json!({
+            "@timestamp": now,
+            "flowsentry": {"state": {"owner": self.owner, "epoch": epoch, "expires": expires}},
+        })
+    }
+
+    /// Reads the snapshot that the document names.
+    fn read(&self, state: &Value) -> Result<Option<Snapshot>, PositionError> {
+        let damaged = |reason: String| PositionError::Damaged {
+            group: self.group.clone(),
+            id: self.head().to_string(),
+            index: self.index.to_string(),
+            reason,
+        };
+        let Some(parts) = state["parts"].as_array() else { return Ok(None) };
+        let mut text = String::new();
+        for part in parts {
+            let name = part.as_str().unwrap_or_default();
+            let id = DocumentId::new(name).map_err(|error| damaged(error.to_string()))?;
+            let stored = self.store.get(&self.index, &id)?;
+            let stored = stored.ok_or_else(|| damaged(format!("part `{name}` is missing")))?;
+            text += stored.source["flowsentry"]["state"]["part"].as_str().unwrap_or_default();
+        }
+        if state["digest"] != digest_of(&text).as_str() {
+            return Err(damaged("its parts are not those that were written".to_owned()));
+        }
+        Snapshot::decode(&text).map(Some).map_err(damaged)
+    }
+
+    /// Writes a part over whatever is there under its id, which only this epoch uses.
+    fn write_part(&self, id: &DocumentId, body: &Value) -> Result<(), PositionError> {
+        let document = Document { index: self.index.clone(), id: id.clone(), source: body.clone() };
+        match self.store.create(document)? {
+            BulkItem::Created => return Ok(()),
+            BulkItem::Duplicate => {}
+            BulkItem::Rejected { reason, .. } => return Err(PositionError::Refused(reason)),
+        }
+        let stored = self.store.get(&self.index, id)?.ok_or(PositionError::Fenced)?;
+        match self.store.update(&self.index, id, body.clone(), stored.version)? {
+            UpdateOutcome::Updated(_) => Ok(()),
+            UpdateOutcome::Conflict | UpdateOutcome::Missing => Err(PositionError::Fenced),
+            UpdateOutcome::Rejected { reason } => Err(PositionError::Refused(reason)),
+        }
+    }
+}
+
+impl Keeper {
+    fn new(place: Place, held: Held) -> Self {
+        Self { place: Arc::new(place), held: Arc::new(Mutex::new(held)) }
+    }
+
+    /// Keeps a snapshot. When this returns, a restart goes on from it.
+    ///
+    /// # Errors
+    /// [`PositionError::Fenced`] when another worker has taken over; the store's otherwise: then
+    /// the snapshot may or may not be kept, and the call can be repeated.
+    pub fn save(&self, snapshot: &Snapshot, now: Timestamp) -> Result<(), PositionError> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = snapshot.encode();
+        let generation = held.generation + 1;
+        let mut names = Vec::new();
+        // Base64: any cut is a cut between characters.
+        for (number, part) in text.as_bytes().chunks(PART_CHARACTERS).enumerate() {
+            let id = self.place.id(&format!("-{}-{}-{number}", held.epoch, generation % 2));
+            let part = String::from_utf8_lossy(part);
+            let body = json!({
+                "@timestamp": now, "flowsentry": {"state": {"kind": "snapshot", "part": part}}
+            });
+            self.place.write_part(&id, &body)?;
+            names.push(id.to_string());
+        }
+        crate::testkit::crash::point("parts");
+        let mut body = self.place.lease(now, held.epoch);
+        let state = &mut body["flowsentry"]["state"];
+        state["parts"] = json!(names);
+        state["digest"] = json!(digest_of(&text));
+        state["generation"] = json!(generation);
+        state["closed_through"] = json!(snapshot.state.closed_through);
+        self.write_head(&mut held, body)?;
+        held.generation = generation;
+        Ok(())
+    }
+
+    /// Says that this worker lives.
+    ///
+    /// # Errors
+    /// As [`Keeper::save`].
+    pub fn renew(&self, now: Timestamp) -> Result<(), PositionError> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let body = self.place.lease(now, held.epoch);
+        self.write_head(&mut held, body)
+    }
+
+    /// Leaves the group to the next worker.
+    ///
+    /// # Errors
+    /// As [`Keeper::save`].
+    pub fn release(&self, now: Timestamp) -> Result<(), PositionError> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut body = self.place.lease(now, held.epoch);
+        body["flowsentry"]["state"]["expires"] = json!(now);
+        self.write_head(&mut held, body)
+    }
+
+    fn write_head(&self, held: &mut Held, body: Value) -> Result<(), PositionError> {
+        let place = &self.place;
+        let id = place.head();
+        let outcome = place.store.update(&place.index, &id, body.clone(), held.version)?;
+        match outcome {
+            UpdateOutcome::Updated(version) => {
+                held.version = version;
+                Ok(())
+            }
+            UpdateOutcome::Conflict => self.judge_conflict(held, &body),
+            UpdateOutcome::Missing => Err(PositionError::Fenced),
+            UpdateOutcome::Rejected { reason } => Err(PositionError::Refused(reason)),
+        }
+    }
+
+    /// An answer that was lost on its way makes a repeated write conflict with itself: the document
+    /// says whether it is still ours.
+    fn judge_conflict(&self, held: &mut Held, body: &Value) -> Result<(), PositionError> {
+        let place = &self.place;
+        let id = place.head();
+        let stored = place.store.get(&place.index, &id)?.ok_or(PositionError::Fenced)?;
+        let state = &stored.source["flowsentry"]["state"];
+        if state["owner"] != place.owner.as_str() || state["epoch"] != held.epoch {
+            return Err(PositionError::Fenced);
+        }
+        match place.store.update(&place.index, &id, body.clone(), stored.version)? {
+            UpdateOutcome::Updated(version) => {
+                held.version = version;
+                Ok(())
+            }
+            _ => Err(PositionError::Fenced),
+        }
+    }
+}
+
+fn digest_of(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,21 @@
+//! Kafka topics as a source: partitions that are read in order and can be read again.
+//!
+//! ```text
+//! broker → poll thread: decode ─bounded queue→ judge → store → snapshot → commit
+//!            └ the queue is full: wait, then pause and go on polling for the group's sake
+//! ```
+//!
+//! Auto commit is off. Where reading begins is decided by the snapshot, not by the broker; what is
+//! committed tells people and tools how far this group is.
+
+mod config;
+mod consumer;
+mod context;
+mod partitions;
+mod settings;
+
+pub use config::client_config;
+pub use consumer::{KafkaRead, KafkaSource, Located as KafkaLocated, Offsets, ReadFlow};
+pub use context::PartitionEnd;
+pub use partitions::{Partition, PartitionName, Partitions};
+pub use settings::{KafkaInput, Mechanism, Sasl, Ssl, Start};

@@ -1,0 +1,160 @@
+//! Flows per second from a real broker, everything on, beside a consumer that only counts messages.
+//!
+//! Needs `FLOWSENTRY_TEST_KAFKA`, the address of a broker, which takes its part of the same cores.
+
+#![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
+#![allow(clippy::print_stdout, reason = "a bench prints")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use flowsentry::alerts;
+use flowsentry::detect;
+use flowsentry::model::Timestamp;
+use flowsentry::pipeline::{
+    Claim, Claimant, DeadLetters, Partitioned, Progress, Stop, score_partitions,
+};
+use flowsentry::scorer::{Scorer, Settings};
+use flowsentry::simulate::{Config, Extent, Simulation, write_goflow2};
+use flowsentry::sinks::{KafkaProducer, StoreSink};
+use flowsentry::sources::kafka::{KafkaInput, KafkaSource, Partitions, client_config};
+use flowsentry::stores::{EmbeddedConfig, EmbeddedStore, Namespace, Store};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+const FLOWS: u64 = 1_000_000;
+const RUNS: usize = 3;
+
+fn main() {
+    let Ok(broker) = std::env::var("FLOWSENTRY_TEST_KAFKA") else {
+        println!("skipped: the bench of Kafka needs FLOWSENTRY_TEST_KAFKA");
+        return;
+    };
+    let topic = format!("bench-{}", std::process::id());
+    let input =
+        KafkaInput { brokers: vec![broker], topics: vec![topic.clone()], ..KafkaInput::default() };
+    let bytes = fill(&input, &topic);
+    println!("{FLOWS} goflow2 messages of {} bytes", bytes / FLOWS);
+    let mut ratios = Vec::new();
+    for run in 0..RUNS {
+        let counted = rate(count_only(&input, run));
+        let (scored, peak_queue) = score(&input, run);
+        let scored = rate(scored);
+        ratios.push(scored / counted);
+        println!(
+            "count only {counted:>9.0}/s   whole path {scored:>9.0}/s   ratio {:.2}   {peak_queue}",
+            scored / counted
+        );
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("ratio, median of {RUNS}: {:.2}", ratios[RUNS / 2]);
+}
+
+fn rate(elapsed: Duration) -> f64 {
+    FLOWS as f64 / elapsed.as_secs_f64()
+}
+
+fn fill(input: &KafkaInput, topic: &str) -> u64 {
+    let config = Config { extent: Extent::Flows(FLOWS), ..Config::default() };
+    let producer = KafkaProducer::open(input, topic).unwrap();
+    let mut record = Vec::new();
+    let mut bytes = 0;
+    for (number, flow) in Simulation::new(config).unwrap().enumerate() {
+        record.clear();
+        write_goflow2(&flow, &mut record);
+        bytes += record.len() as u64;
+        // Spread over the partitions.
+        let key = (number / 64).to_le_bytes();
+        producer.send(record.trim_ascii_end(), Some(&key), None).unwrap();
+    }
+    producer.flush().unwrap();
+    bytes
+}
+
+/// The same client with the same settings, and nothing behind it.
+fn count_only(input: &KafkaInput, run: usize) -> Duration {
+    let mut config = client_config(input).unwrap();
+    config
+        .set("group.id", format!("count-{run}-{}", std::process::id()))
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("queued.max.messages.kbytes", "65536");
+    let consumer: BaseConsumer = config.create().unwrap();
+    let topics: Vec<&str> = input.topics.iter().map(String::as_str).collect();
+    consumer.subscribe(&topics).unwrap();
+    let (mut begun, mut count) = (None, 0);
+    while count < FLOWS {
+        if let Some(Ok(_)) = consumer.poll(Duration::from_millis(100)) {
+            // Joining the group is no part of reading.
+            begun.get_or_insert_with(Instant::now);
+            count += 1;
+        }
+    }
+    begun.unwrap().elapsed()
+}
+
+/// Stops when everything is scored.
+struct Meter {
+    scored: AtomicU64,
+    begun: std::sync::OnceLock<Instant>,
+    ended: std::sync::OnceLock<Instant>,
+    stop: Stop,
+}
+
+impl Progress for Meter {
+    fn scored(&self, flows: u64) {
+        self.begun.get_or_init(Instant::now);
+        if self.scored.fetch_add(flows, Ordering::Relaxed) + flows >= FLOWS {
+            self.ended.get_or_init(Instant::now);
+            self.stop.ask();
+        }
+    }
+}
+
+fn score(input: &KafkaInput, run: usize) -> (Duration, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> =
+        Arc::new(EmbeddedStore::open(EmbeddedConfig::at(folder.path())).unwrap());
+    let namespace = Namespace::new("bench").unwrap();
+    let group = format!("score-{run}-{}", std::process::id());
+    let input = KafkaInput { group_id: group.clone(), ..input.clone() };
+    let claimant = Claimant {
+        store: Arc::clone(&store),
+        namespace: namespace.clone(),
+        group,
+        owner: "bench".to_owned(),
+        lease_seconds: 60,
+    };
+    let now = || Timestamp::from_utc(Utc::now());
+    let Claim::Ours(keeper, None) = claimant.claim(now()).unwrap() else { panic!("it is new") };
+    let partitions = Partitions::default();
+    let source = KafkaSource::open(&input, None, partitions.clone(), true).unwrap();
+    let detectors =
+        detect::build(&detect::Settings::default(), &detect::Context::default()).unwrap();
+    let mut scorer = Scorer::new(Settings::default(), alerts::Settings::default(), detectors);
+    let mut sink = StoreSink::new(store, namespace);
+    let meter = Meter {
+        scored: AtomicU64::new(0),
+        begun: std::sync::OnceLock::new(),
+        ended: std::sync::OnceLock::new(),
+        stop: Stop::default(),
+    };
+    let partitioned = Partitioned {
+        source: &source,
+        partitions: &partitions,
+        keeper: &keeper,
+        snapshot_pause: Duration::from_secs(1),
+        now,
+        stop: &meter.stop,
+        progress: &meter,
+    };
+    let mut dead = DeadLetters::discarded();
+    let summary = score_partitions(&partitioned, &mut scorer, &mut sink, &mut dead).unwrap();
+    let (begun, ended) = (meter.begun.get().unwrap(), meter.ended.get().unwrap());
+    let facts = format!(
+        "{} windows, {} anomalies, {} late",
+        summary.counters.windows, summary.counters.anomalies, summary.counters.late
+    );
+    (ended.duration_since(*begun), facts)
+}
