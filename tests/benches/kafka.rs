@@ -25,6 +25,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 const FLOWS: u64 = 1_000_000;
 const RUNS: usize = 3;
+/// Two minutes of a busy network. With less, days would pass in seconds, and closing windows would
+/// be measured instead of flows.
+const FLOWS_PER_HOUR: f64 = 30_000_000.0;
 
 fn main() {
     let Ok(broker) = std::env::var("FLOWSENTRY_TEST_KAFKA") else {
@@ -56,7 +59,8 @@ fn rate(elapsed: Duration) -> f64 {
 }
 
 fn fill(input: &KafkaInput, topic: &str) -> u64 {
-    let config = Config { extent: Extent::Flows(FLOWS), ..Config::default() };
+    let extent = Extent::Flows(FLOWS);
+    let config = Config { extent, flows_per_hour: FLOWS_PER_HOUR, ..Config::default() };
     let producer = KafkaProducer::open(input, topic).unwrap();
     let mut record = Vec::new();
     let mut bytes = 0;
