@@ -12,6 +12,7 @@ use super::common::{ScorerFactory, now, open_dead_letters};
 use crate::cli::Mode;
 use crate::config::Config;
 use crate::detect;
+use crate::jobs::Owner;
 use crate::pipeline::{
     Claim, Claimant, Keeper, Partitioned, PipelineError, PositionError, Progress, Snapshot, Stop,
     Summary, score_partitions,
@@ -24,6 +25,13 @@ use crate::stores::Store;
 const STAND_BY_PAUSE: Duration = Duration::from_secs(1);
 /// Pause before a broken source is opened anew.
 const REOPEN_PAUSE: Duration = Duration::from_secs(5);
+
+/// Leaves the group to the next worker.
+fn release(keeper: &Keeper) {
+    if let Err(problem) = keeper.release(now()) {
+        warn!(error = %problem, "the group is free for others only after its lease");
+    }
+}
 
 /// What a worker judges with.
 pub(super) struct Judge<'a> {
@@ -46,7 +54,7 @@ impl Judge<'_> {
             store: Arc::clone(&self.store),
             namespace: self.config.namespace()?,
             group: kafka.group_id.clone(),
-            owner: owner(),
+            owner: Owner::of_this_process().to_string(),
             // Who can open a store in a folder is alone with it: nobody else is alive.
             lease_seconds: self.config.output.cluster().map_or(0, |_| kafka.lease_seconds),
         };
@@ -56,9 +64,7 @@ impl Judge<'_> {
             };
             match self.judge(kafka, &keeper, snapshot) {
                 Ok(done) => {
-                    if let Err(problem) = keeper.release(now()) {
-                        warn!(error = %problem, "the group is free for others only after its lease");
-                    }
+                    release(&keeper);
                     return Ok(done);
                 }
                 Err(PipelineError::Position(PositionError::Fenced)) => {
@@ -66,9 +72,7 @@ impl Judge<'_> {
                 }
                 Err(PipelineError::Source(problem)) => {
                     error!(error = %problem, "the source is opened anew");
-                    if let Err(problem) = keeper.release(now()) {
-                        warn!(error = %problem, "the group is free for others only after its lease");
-                    }
+                    release(&keeper);
                     self.stop.wait(REOPEN_PAUSE);
                 }
                 Err(_) if self.stop.is_asked() => {
@@ -164,11 +168,4 @@ impl Judge<'_> {
         })?;
         Ok((summary, sink.inner().verdict()))
     }
-}
-
-/// A name that no other worker has.
-fn owner() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let moment = now().nanos() % 1_000_000_007;
-    format!("{}-{}-{moment}", host.trim(), std::process::id())
 }

@@ -28,6 +28,6 @@ pub use protocol::{Protocol, TcpFlags};
 pub use score::{Score, Severity};
 pub use secret::Secret;
 pub use setting::SettingError;
-pub use subject::{Subject, SubjectType, WindowSpan, document_id};
+pub use subject::{Subject, SubjectType, WindowSpan, document_id, hex};
 pub(crate) use time::nanos;
 pub use time::{ParseTimestampError, Timestamp};

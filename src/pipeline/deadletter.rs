@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::model::hex;
 use crate::sources::Rejected;
 
 /// A file of rejected records, one JSON object a line: reason, detail, source, line, offset, and
@@ -41,10 +42,7 @@ impl DeadLetters {
         });
         match std::str::from_utf8(&rejected.record) {
             Ok(text) => letter["record"] = json!(text),
-            Err(_) => {
-                let hex = rejected.record.iter().map(|byte| format!("{byte:02x}"));
-                letter["record_hex"] = json!(hex.collect::<String>());
-            }
+            Err(_) => letter["record_hex"] = json!(hex(&rejected.record)),
         }
         serde_json::to_writer(&mut *writer, &letter)?;
         writer.write_all(b"\n")

@@ -1,6 +1,5 @@
 //! Partitions that can be read again: judged, stored, kept, committed, in this order.
 
-use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,9 +7,7 @@ use std::time::{Duration, Instant};
 use crate::model::Timestamp;
 use crate::scorer::{Output, Scorer, State};
 use crate::sinks::{Document, Sink};
-use crate::sources::kafka::{
-    KafkaLocated, KafkaRead, KafkaSource, Offsets, PartitionName, Partitions,
-};
+use crate::sources::kafka::{KafkaLocated, KafkaRead, KafkaSource, PartitionName, Partitions};
 use crate::sources::{Rejected, SourceError};
 
 use super::position::{Keeper, Snapshot};
@@ -86,8 +83,6 @@ struct Judging<'a> {
     dead: &'a mut DeadLetters,
     summary: Summary,
     outputs: Vec<Output>,
-    /// The last record of each partition: what comes twice from the source counts once.
-    last: HashMap<u32, (i64, u32)>,
     kept: Instant,
     flushed: Instant,
     is_dirty: bool,
@@ -109,7 +104,6 @@ impl<'a> Judging<'a> {
             dead,
             summary: Summary::default(),
             outputs: Vec::new(),
-            last: HashMap::new(),
             kept: Instant::now(),
             flushed: Instant::now(),
             is_dirty: false,
@@ -151,16 +145,12 @@ impl<'a> Judging<'a> {
                     self.reject(*place, rejected)?;
                 }
                 self.run.progress.scored(flows.len() as u64);
+                let mut message = None;
                 for read in flows {
-                    let KafkaLocated { partition, offset, index } = read.place;
-                    let last = self.last.get(&partition).copied();
-                    if last.is_some_and(|last| (offset, index) <= last) {
-                        continue;
-                    }
-                    if last.is_none_or(|(known, _)| known != offset) {
+                    let KafkaLocated { partition, offset, .. } = read.place;
+                    if message.replace((partition, offset)) != Some((partition, offset)) {
                         self.scorer.at(partition, offset);
                     }
-                    self.last.insert(partition, (offset, index));
                     self.scorer.add(partition, read.flow, &mut self.outputs);
                     self.write_outputs()?;
                 }
@@ -180,10 +170,6 @@ impl<'a> Judging<'a> {
     }
 
     fn reject(&mut self, place: KafkaLocated, rejected: &Rejected) -> Result<(), PipelineError> {
-        let last = self.last.get(&place.partition).copied();
-        if last.is_some_and(|last| (place.offset, place.index) <= last) {
-            return Ok(());
-        }
         let partition = self.run.partitions.get(place.partition);
         let source = partition.map_or_else(String::new, |partition| partition.name.to_string());
         let reject = &rejected.reject;

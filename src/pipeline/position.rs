@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::features::Position;
-use crate::model::Timestamp;
+use crate::model::{Timestamp, hex};
 use crate::scorer::State;
 use crate::sources::kafka::PartitionName;
 use crate::stores::{
@@ -367,12 +367,4 @@ impl Keeper {
 
 fn digest_of(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

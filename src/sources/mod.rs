@@ -15,7 +15,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::model::Flow;
+use crate::model::{Flow, SettingError};
 
 pub use crate::formats::{Reject, RejectReason};
 pub use decompress::ByteCounter;
@@ -92,6 +92,9 @@ pub enum SourceError {
         #[source]
         error: io::Error,
     },
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// Kafka does not give messages.
     #[error("{action}: {reason}")]
     Kafka {

@@ -43,7 +43,7 @@ pub use aggregation::{
 pub(crate) use cluster::bounded;
 pub use cluster::{
     Call, Cluster, ClusterError, ClusterSettings, ClusterStore, Flavour, InvalidVersion, Method,
-    Reply, Server, ServerVersion, SslSettings, VerificationMode,
+    Reply, Server, ServerVersion, SslSettings, VerificationMode, read_secret,
 };
 pub use document::Document;
 pub use embedded::{EmbeddedConfig, EmbeddedStore};
@@ -204,6 +204,15 @@ pub enum UpdateOutcome {
         /// Why, for a person.
         reason: String,
     },
+}
+
+/// Why an update of a document of version `found` is not even tried; `None` when it may be.
+fn refuse_update(found: Version, expected: Version, partial: &Value) -> Option<UpdateOutcome> {
+    if found != expected {
+        return Some(UpdateOutcome::Conflict);
+    }
+    let reason = "a partial document is a JSON object".to_owned();
+    (!partial.is_object()).then_some(UpdateOutcome::Rejected { reason })
 }
 
 /// A document as the store has it.

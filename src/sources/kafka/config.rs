@@ -4,9 +4,10 @@ use std::path::Path;
 
 use rdkafka::ClientConfig;
 
-use super::settings::{KafkaInput, Sasl};
+use super::settings::KafkaInput;
+use crate::model::Secret;
 use crate::sources::SourceError;
-use crate::stores::VerificationMode;
+use crate::stores::{VerificationMode, read_secret};
 
 /// How to reach the brokers, for consumers and producers.
 ///
@@ -36,10 +37,12 @@ fn secure(config: &mut ClientConfig, settings: &KafkaInput) -> Result<(), Source
     };
     config.set("security.protocol", protocol);
     if let Some(sasl) = &settings.sasl {
+        let key = "input.kafka.sasl.password_file";
+        let password = read_secret(sasl.password.as_ref(), sasl.password_file.as_ref(), key)?;
         config
             .set("sasl.mechanism", sasl.mechanism.name())
             .set("sasl.username", &sasl.username)
-            .set("sasl.password", password(sasl)?);
+            .set("sasl.password", password.as_ref().map_or("", Secret::reveal));
     }
     if let Some(ssl) = &settings.ssl {
         let text = |path: &Path| path.display().to_string();
@@ -55,13 +58,4 @@ fn secure(config: &mut ClientConfig, settings: &KafkaInput) -> Result<(), Source
         config.set("ssl.endpoint.identification.algorithm", host);
     }
     Ok(())
-}
-
-fn password(sasl: &Sasl) -> Result<String, SourceError> {
-    if let Some(password) = &sasl.password {
-        return Ok(password.reveal().to_owned());
-    }
-    let path = sasl.password_file.clone().unwrap_or_default();
-    let text = std::fs::read_to_string(&path).map_err(|error| SourceError::Open { path, error })?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }

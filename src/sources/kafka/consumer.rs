@@ -82,13 +82,6 @@ pub struct KafkaSource {
     format: Option<&'static dyn Format>,
 }
 
-/// Commits offsets.
-pub trait Offsets: Sync {
-    /// Tells the broker from where each partition would be read again. Failing is no loss: what
-    /// counts is the snapshot.
-    fn commit(&self, next: &[(PartitionName, i64)]);
-}
-
 impl KafkaSource {
     /// Joins the group. `partitions` says where to begin those that it knows; with
     /// `is_first_start` all others begin at the committed offset or at `start`, else at their
@@ -134,10 +127,10 @@ impl KafkaSource {
             }
         }
     }
-}
 
-impl Offsets for KafkaSource {
-    fn commit(&self, next: &[(PartitionName, i64)]) {
+    /// Tells the broker from where each partition would be read again. Failing is no loss: what
+    /// counts is the snapshot.
+    pub fn commit(&self, next: &[(PartitionName, i64)]) {
         let mut list = TopicPartitionList::new();
         for (name, offset) in next {
             let offset = Offset::Offset(*offset);
@@ -260,9 +253,17 @@ impl<'a> Reading<'a> {
                 self.source.consumer.context().partitions.named(&name)
             }
         };
-        let expected = partition.next();
-        if let Some(expected) = expected.filter(|&expected| offset > expected) {
-            tracing::debug!(%partition.name, expected, offset, "offsets are left out: deleted, or marks");
+        match partition.next() {
+            // What comes twice counts once.
+            Some(expected) if offset < expected => {
+                tracing::debug!(%partition.name, expected, offset, "a message comes again");
+                self.current = Some(partition);
+                return;
+            }
+            Some(expected) if offset > expected => {
+                tracing::debug!(%partition.name, expected, offset, "offsets are left out: deleted, or marks");
+            }
+            _ => {}
         }
         partition.note(offset);
         let batch = &mut self.batch;

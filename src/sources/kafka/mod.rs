@@ -15,7 +15,7 @@ mod partitions;
 mod settings;
 
 pub use config::client_config;
-pub use consumer::{KafkaRead, KafkaSource, Located as KafkaLocated, Offsets, ReadFlow};
+pub use consumer::{KafkaRead, KafkaSource, Located as KafkaLocated, ReadFlow};
 pub use context::PartitionEnd;
 pub use partitions::{Partition, PartitionName, Partitions};
 pub use settings::{KafkaInput, Mechanism, Sasl, Ssl, Start};

@@ -23,6 +23,6 @@ pub use connection::{Call, Cluster, Reply};
 pub use error::ClusterError;
 pub(crate) use error::bounded;
 pub use server::{Flavour, InvalidVersion, Server, ServerVersion};
-pub use settings::{ClusterSettings, SslSettings, VerificationMode};
+pub use settings::{ClusterSettings, SslSettings, VerificationMode, read_secret};
 pub use store::ClusterStore;
 pub use wire::Method;

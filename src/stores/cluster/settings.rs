@@ -163,7 +163,11 @@ impl ClusterSettings {
     }
 }
 
-fn read_secret(
+/// Returns a secret that stands in the settings or in a file, without the file's last line end.
+///
+/// # Errors
+/// When the file cannot be read; names `key`.
+pub fn read_secret(
     secret: Option<&Secret>,
     file: Option<&PathBuf>,
     key: &str,

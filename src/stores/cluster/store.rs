@@ -19,6 +19,7 @@ use crate::stores::document::{check_document, merge, unsign_zeros};
 use crate::stores::{
     BulkOutcome, Document, DocumentId, Family, Filter, Hit, IndexName, Namespace, Period,
     SearchRequest, SearchResponse, Store, StoreError, Stored, UpdateOutcome, Version,
+    refuse_update,
 };
 
 /// The longest list of names in a path; servers take 4,096 bytes of request line.
@@ -186,12 +187,8 @@ impl Store for ClusterStore {
         let Some(mut stored) = self.get_by_id(index, id)? else {
             return Ok(UpdateOutcome::Missing);
         };
-        if stored.version != expected {
-            return Ok(UpdateOutcome::Conflict);
-        }
-        if !partial.is_object() {
-            let reason = "a partial document is a JSON object".to_owned();
-            return Ok(UpdateOutcome::Rejected { reason });
+        if let Some(refused) = refuse_update(stored.version, expected, &partial) {
+            return Ok(refused);
         }
         unsign_zeros(&mut partial);
         // The server knows the mapping and not the whole catalogue.

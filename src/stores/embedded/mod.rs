@@ -32,7 +32,7 @@ use serde_json::Value;
 use super::document::{check_document, merge, unsign_zeros};
 use super::{
     BulkItem, BulkOutcome, Document, DocumentId, Family, Hit, IndexName, SearchRequest,
-    SearchResponse, Store, StoreError, Stored, UpdateOutcome, Version,
+    SearchResponse, Store, StoreError, Stored, UpdateOutcome, Version, refuse_update,
 };
 use crate::model::Timestamp;
 pub(super) use finish::nothing_found;
@@ -331,12 +331,8 @@ impl Store for EmbeddedStore {
             let Some(mut stored) = open.get(id.as_str())? else {
                 return Ok(UpdateOutcome::Missing);
             };
-            if stored.version != expected {
-                return Ok(UpdateOutcome::Conflict);
-            }
-            if !partial.is_object() {
-                let reason = "a partial document is a JSON object".to_owned();
-                return Ok(UpdateOutcome::Rejected { reason });
+            if let Some(refused) = refuse_update(stored.version, expected, &partial) {
+                return Ok(refused);
             }
             merge(&mut stored.source, partial);
             unsign_zeros(&mut stored.source);
