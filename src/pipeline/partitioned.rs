@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::model::Timestamp;
 use crate::scorer::{Output, Scorer, State};
-use crate::sinks::{Document, Sink};
+use crate::sinks::{Document, Sink, until_done};
 use crate::sources::kafka::{KafkaLocated, KafkaRead, KafkaSource, PartitionName, Partitions};
 use crate::sources::{Rejected, SourceError};
 
-use super::position::{Keeper, Snapshot};
+use super::position::{Keeper, PositionError, Snapshot};
 use super::{DeadLetters, PipelineError, Progress, Stop, Summary};
 use crate::testkit::crash;
 
@@ -207,7 +207,11 @@ impl<'a> Judging<'a> {
         let name_of = |id: u32| self.run.partitions.get(id).map(|known| (id, known.name.clone()));
         let names = state.positions.iter().filter_map(|(id, _)| name_of(*id)).collect();
         let snapshot = Snapshot::new(state, names);
-        self.run.keeper.save(&snapshot, (self.run.now)())?;
+        let passes = |error: &PositionError| matches!(error, PositionError::Store(_));
+        let run = self.run;
+        until_done(&|pause| run.stop.wait(pause), passes, || {
+            run.keeper.save(&snapshot, (run.now)())
+        })?;
         tracing::debug!(closed_through = %snapshot.state.closed_through, "the position is kept");
         crash::point("kept");
         let next: Vec<(PartitionName, i64)> =

@@ -16,7 +16,7 @@ use crate::scorer::Output;
 
 pub use kafka::{KafkaProducer, ProduceError};
 pub use ndjson::NdjsonSink;
-pub use patient::PatientSink;
+pub use patient::{PatientSink, until_done};
 pub use spool::Spool;
 pub use store::{Refused, StoreSink};
 pub use table::{TableSink, printable};

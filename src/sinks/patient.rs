@@ -1,5 +1,6 @@
 //! Waits for a store that is away.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::{Document, Sink, SinkError};
@@ -28,24 +29,30 @@ impl<S: Sink> PatientSink<S> {
     pub fn inner(&self) -> &S {
         &self.inner
     }
+}
 
-    fn until_done(
-        &mut self,
-        mut attempt: impl FnMut(&mut S) -> Result<(), SinkError>,
-    ) -> Result<(), SinkError> {
-        let mut pause = PAUSES.0;
-        loop {
-            let error = match attempt(&mut self.inner) {
-                Err(error @ (SinkError::Store(_) | SinkError::Busy { .. })) => error,
-                done => return done,
-            };
-            let seconds = pause.as_secs();
-            tracing::error!(%error, seconds, "results wait: the store does not take them");
-            if (self.give_up)(pause) {
-                return Err(error);
-            }
-            pause = (pause * 2).min(PAUSES.1);
+/// Repeats `attempt` with growing pauses while it fails for a reason that `passes`, until `give_up`,
+/// which waits for the pause it is given, says that waiting is over.
+///
+/// # Errors
+/// The last one of `attempt`.
+pub fn until_done<E: fmt::Display>(
+    give_up: &dyn Fn(Duration) -> bool,
+    passes: impl Fn(&E) -> bool,
+    mut attempt: impl FnMut() -> Result<(), E>,
+) -> Result<(), E> {
+    let mut pause = PAUSES.0;
+    loop {
+        let error = match attempt() {
+            Err(error) if passes(&error) => error,
+            done => return done,
+        };
+        let seconds = pause.as_secs();
+        tracing::error!(%error, seconds, "results wait: the store does not take them");
+        if give_up(pause) {
+            return Err(error);
         }
+        pause = (pause * 2).min(PAUSES.1);
     }
 }
 
@@ -59,7 +66,9 @@ impl<S: Sink> Sink for PatientSink<S> {
     }
 
     fn flush(&mut self) -> Result<(), SinkError> {
-        self.until_done(S::flush)
+        let passes =
+            |error: &SinkError| matches!(error, SinkError::Store(_) | SinkError::Busy { .. });
+        until_done(&*self.give_up, passes, || self.inner.flush())
     }
 }
 

@@ -169,7 +169,7 @@ fn a_worker_that_stands_by_takes_over_from_one_that_was_killed() {
     fill(&broker, &topic);
     let site = place.site(&broker, &topic, &place.url);
     site.command(&["setup"]);
-    let mut first = site.start(Some("kept:5"));
+    let mut first = site.start(Some("kept:2"));
     first.wait_for("partitions are assigned");
     let mut second = site.start(None);
     assert!(first.dies());
