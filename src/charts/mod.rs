@@ -22,7 +22,6 @@ pub use columns::{Columns, Series};
 pub use donut::{Donut, Slice};
 pub use line::{Line, Point};
 pub use painter::{PaintError, Painter};
-pub use svg::is_unprintable;
 
 /// Width of every chart, in SVG units (and pixels at scale 1).
 pub const WIDTH: f64 = 640.0;

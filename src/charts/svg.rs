@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::model::is_unprintable;
+
 /// The fonts a chart asks for. The first is embedded in the PNG painter; a browser that shows the
 /// SVG takes the first it has. All are narrower than or as wide as DejaVu Sans, so texts that fit
 /// there fit anywhere.
@@ -166,16 +168,6 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
-}
-
-/// Whether a character has no shape of its own but changes what is around it: controls, direction
-/// marks, invisible joiners, and what XML forbids.
-pub fn is_unprintable(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}'
-            | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Returns the width of `text` in the embedded font.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{Alert, Anomaly, FeatureEvidence, Kind, Subject, Technique, WindowSpan};
 
 /// The ECS version that the documents follow.
-const ECS_VERSION: &str = "9.4.0";
+pub(super) const ECS_VERSION: &str = "9.4.0";
 
 /// The values of `event.dataset`.
 pub mod dataset {
@@ -24,6 +24,8 @@ pub mod dataset {
     pub const HEALTH: &str = "flowsentry.health";
     /// Facts of sent reports.
     pub const REPORT: &str = "flowsentry.report";
+    /// Dead letters.
+    pub const DEADLETTER: &str = "flowsentry.deadletter";
 }
 
 /// Named numbers of one subject over one window.

@@ -8,11 +8,14 @@ mod document;
 mod finding;
 mod flow;
 mod kind;
+mod letter;
+mod prefix;
 mod protocol;
 mod score;
 mod secret;
 mod setting;
 mod subject;
+mod text;
 mod time;
 
 pub use alert::{Alert, AlertStatus};
@@ -24,10 +27,13 @@ pub use flow::{
     Outcome, Role,
 };
 pub use kind::{Kind, Technique};
+pub use letter::{Letter, LetterKind, Origin};
+pub use prefix::{PrefixMap, canonical_net};
 pub use protocol::{Protocol, TcpFlags};
 pub use score::{Score, Severity};
 pub use secret::Secret;
 pub use setting::SettingError;
 pub use subject::{Subject, SubjectType, WindowSpan, document_id, hex};
+pub use text::is_unprintable;
 pub(crate) use time::nanos;
 pub use time::{ParseTimestampError, Timestamp};

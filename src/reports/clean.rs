@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::charts::format::ellipsis;
-use crate::charts::is_unprintable;
+use crate::model::is_unprintable;
 
 /// The longest string shown, in characters: a hostile document cannot blow up the mail.
 const LONGEST: usize = 600;

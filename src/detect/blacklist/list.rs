@@ -1,10 +1,10 @@
 //! Lists of addresses and prefixes: reading and looking up.
 
-use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 
-use hashbrown::HashSet;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
+
+use crate::model::{PrefixMap, canonical_net};
 
 /// How many rejected entries are kept to show.
 const SAMPLES: usize = 5;
@@ -37,9 +37,7 @@ const LOCAL: [&str; 9] = [
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Blacklist {
-    v4: Ranges<u32>,
-    v6: Ranges<u128>,
-    entries: usize,
+    nets: PrefixMap<()>,
     rejected: u64,
     samples: Vec<String>,
 }
@@ -53,58 +51,48 @@ impl Blacklist {
     /// local or multicast networks or most of the Internet.
     pub fn parse(bytes: &[u8]) -> Self {
         let mut list = Self::default();
+        let mut nets = Vec::new();
         for line in bytes.split(|&byte| byte == b'\n' || byte == b'\r') {
             let end = line.iter().position(|&byte| byte == b'#' || byte == b';');
             for entry in line[..end.unwrap_or(line.len())].split(|&byte| byte == b',') {
-                list.add(entry);
+                nets.extend(list.read(entry));
             }
         }
-        list.entries = list.v4.settle() + list.v6.settle();
+        list.nets = nets.into_iter().map(|net| (net, ())).collect();
         list
     }
 
-    fn add(&mut self, entry: &[u8]) {
+    /// Reads one entry; counts what is none.
+    fn read(&mut self, entry: &[u8]) -> Option<IpNet> {
         let is_wrapping = |byte: &u8| byte.is_ascii_whitespace() || b"\"'[]".contains(byte);
-        let Some(first) = entry.iter().position(|byte| !is_wrapping(byte)) else { return };
+        let first = entry.iter().position(|byte| !is_wrapping(byte))?;
         let word = &entry[first..];
         let end = word.iter().position(is_wrapping).unwrap_or(word.len());
-        match std::str::from_utf8(&word[..end]).ok().and_then(net_of) {
-            Some(IpNet::V4(net)) => {
-                self.v4.insert(net.network().to_bits(), net.broadcast().to_bits());
-            }
-            Some(IpNet::V6(net)) => {
-                self.v6.insert(net.network().to_bits(), net.broadcast().to_bits());
-            }
-            None => {
-                self.rejected += 1;
-                if self.samples.len() < SAMPLES {
-                    let text = String::from_utf8_lossy(word);
-                    self.samples.push(text.trim_end().chars().take(SAMPLE_CHARS).collect());
-                }
+        let net = std::str::from_utf8(&word[..end]).ok().and_then(net_of);
+        if net.is_none() {
+            self.rejected += 1;
+            if self.samples.len() < SAMPLES {
+                let text = String::from_utf8_lossy(word);
+                self.samples.push(text.trim_end().chars().take(SAMPLE_CHARS).collect());
             }
         }
+        net
     }
 
     /// Whether the address, or a prefix around it, is listed. One search among the addresses by
     /// hash, and one among the prefixes by halving, whatever their lengths.
     pub fn contains(&self, ip: IpAddr) -> bool {
-        match ip {
-            IpAddr::V4(ip) => self.v4.contains(ip.to_bits()),
-            IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
-                Some(ip) => self.v4.contains(ip.to_bits()),
-                None => self.v6.contains(ip.to_bits()),
-            },
-        }
+        self.nets.get(ip).is_some()
     }
 
     /// The number of distinct addresses and prefixes.
     pub fn len(&self) -> usize {
-        self.entries
+        self.nets.len()
     }
 
     /// Whether nothing is listed.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.nets.is_empty()
     }
 
     /// How many entries could not be used.
@@ -126,22 +114,11 @@ fn net_of(entry: &str) -> Option<IpNet> {
     if let Ok(socket) = entry.parse::<SocketAddr>() {
         return Some(IpNet::from(socket.ip().to_canonical()));
     }
-    let net = unmapped(entry.parse::<IpNet>().ok()?)?;
+    let net = canonical_net(entry.parse::<IpNet>().ok()?);
     let is_single = net.prefix_len() == net.max_prefix_len();
     let shortest = if net.addr().is_ipv4() { SHORTEST_V4 } else { SHORTEST_V6 };
     let is_usable = is_single || (net.prefix_len() >= shortest && !is_local(&net));
     is_usable.then_some(net)
-}
-
-/// A prefix of IPv4-mapped addresses as the IPv4 prefix that it is.
-fn unmapped(net: IpNet) -> Option<IpNet> {
-    match net {
-        IpNet::V6(net) if net.prefix_len() >= 96 => match net.network().to_ipv4_mapped() {
-            Some(ip) => Ipv4Net::new(ip, net.prefix_len() - 96).ok().map(IpNet::V4),
-            None => Some(IpNet::V6(net)),
-        },
-        other => Some(other),
-    }
 }
 
 fn is_local(net: &IpNet) -> bool {
@@ -149,53 +126,11 @@ fn is_local(net: &IpNet) -> bool {
     locals.into_iter().any(|local| local.contains(net) || net.contains(&local))
 }
 
-/// Single addresses, and prefixes as ranges: one search, however many prefix lengths a list has.
-#[derive(Clone, Debug)]
-struct Ranges<K> {
-    singles: HashSet<K>,
-    /// First and last address; after [`Ranges::settle`] ascending and without overlap.
-    ranges: Vec<(K, K)>,
-}
-
-impl<K> Default for Ranges<K> {
-    fn default() -> Self {
-        Self { singles: HashSet::new(), ranges: Vec::new() }
-    }
-}
-
-impl<K: Copy + Ord + Hash> Ranges<K> {
-    fn insert(&mut self, first: K, last: K) {
-        if first == last {
-            self.singles.insert(first);
-        } else {
-            self.ranges.push((first, last));
-        }
-    }
-
-    /// Puts the ranges in order for the search; returns the number of distinct entries.
-    fn settle(&mut self) -> usize {
-        self.ranges.sort_unstable();
-        self.ranges.dedup();
-        let entries = self.singles.len() + self.ranges.len();
-        // Prefixes overlap only when one holds the other, and the outer one is sorted by its first
-        // address: what ends before the last kept range ends is inside it.
-        self.ranges.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
-        self.ranges.dedup_by(|inner, outer| inner.1 <= outer.1);
-        entries
-    }
-
-    fn contains(&self, key: K) -> bool {
-        if self.singles.contains(&key) {
-            return true;
-        }
-        let after = self.ranges.partition_point(|&(first, _)| first <= key);
-        after > 0 && key <= self.ranges[after - 1].1
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+
+    use ipnet::Ipv4Net;
 
     use super::*;
     use crate::testkit::ip;
