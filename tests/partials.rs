@@ -7,7 +7,7 @@ use flowsentry::features::{
     ClosedWindow, MergedWindows, NamedFeatures, Partial, PartitionFold, Receipt, WindowLimits,
     Windows,
 };
-use flowsentry::model::{Flow, Timestamp, WindowSpan};
+use flowsentry::model::{Flow, FlowOrigin, Timestamp, WindowSpan};
 use flowsentry::testkit::flow;
 use proptest::prelude::*;
 
@@ -147,12 +147,18 @@ fn in_two_stages(sent: &[Vec<Message>], steps: &[(usize, usize, bool)]) -> Vec<F
     closed.iter().filter(|closed| is_used(closed)).map(facts).collect()
 }
 
+/// Kinds of export whose numbers count different things, and one whose numbers mean nothing.
+const ORIGINS: [FlowOrigin; 4] =
+    [FlowOrigin::NetflowV5, FlowOrigin::NetflowV9, FlowOrigin::Ipfix, FlowOrigin::Pmacct];
+
 fn any_flow() -> impl Strategy<Value = Flow> {
     let hosts = (0u8..6, 0u8..6);
     let ports = (prop::option::of(0u16..4), 0u16..60);
     let form = (any::<bool>(), any::<bool>(), 0u16..3, 0u32..3);
-    (0i64..200, hosts, ports, 0u64..10_000, 0u32..6, form).prop_map(
-        |(second, (from, to), (from_port, to_port), bytes, sequence, (syn, six, vlan, rate))| {
+    let export = (0u32..300, 0i64..150, 0usize..ORIGINS.len());
+    (0i64..200, hosts, ports, 0u64..10_000, export, form).prop_map(
+        |(second, (from, to), (from_port, to_port), bytes, export, (syn, six, vlan, rate))| {
+            let (sequence, delay, origin) = export;
             let to = if six { format!("fd00::{to}") } else { format!("10.0.1.{to}") };
             let flow = flow()
                 .from(&format!("10.0.0.{from}"))
@@ -163,6 +169,7 @@ fn any_flow() -> impl Strategy<Value = Flow> {
                 .bytes(bytes)
                 .vlan(vlan)
                 .sampled(rate);
+            let flow = flow.origin(ORIGINS[origin]).received(second + delay);
             let flow = if from_port.is_some() { flow.export("192.0.2.1", sequence) } else { flow };
             if syn { flow.syn().build() } else { flow.returned(bytes / 2, 1).build() }
         },
@@ -392,7 +399,8 @@ fn what_comes_after_its_window_is_late_and_what_comes_again_is_not() {
     }
     assert_eq!(windows.late(), 4, "flows");
     let mut resumed = MergedWindows::new(LIMITS);
-    resumed.resume(Timestamp::from_seconds(60));
+    resumed.resume(Timestamp::from_seconds(60), &[]);
+    resumed.rebuilt();
     assert_eq!(resumed.put(1, partials[0].clone()), Receipt::Repeated);
 }
 

@@ -3,98 +3,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+#[path = "resume/stages.rs"]
+mod stages;
+#[path = "resume/stored.rs"]
+mod stored;
+#[path = "resume/topic.rs"]
+mod topic;
 
-use flowsentry::detect::{self, Blacklist};
-use flowsentry::formats;
-use flowsentry::model::Flow;
 use flowsentry::pipeline::Snapshot;
-use flowsentry::scorer::{Output, Scorer, Settings, State};
-use flowsentry::simulate::{Config, Extent, Simulation, write_goflow2};
-use flowsentry::sinks::{Dataset, Document};
-use flowsentry::sources::kafka::PartitionName;
+use flowsentry::scorer::State;
+use flowsentry::sources::{PartitionName, Partitions};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
-use serde_json::Value;
 
-const PARTITIONS: u32 = 3;
-
-/// What every worker reads: a log per partition.
-struct Topic {
-    logs: Vec<Vec<Flow>>,
-    blacklist: Arc<Blacklist>,
-}
-
-impl Topic {
-    /// An hour of traffic with attacks. One flow of a hundred comes after its window.
-    fn new(seed: u64) -> Self {
-        let mut random = StdRng::seed_from_u64(seed);
-        let config = Config { extent: Extent::Hours(2.0), seed, ..Config::default() };
-        let simulation = Simulation::new(config).unwrap();
-        let listed: Vec<String> = simulation.blacklist().iter().map(ToString::to_string).collect();
-        let mut decoder = formats::by_name("goflow2").unwrap().decoder();
-        let mut flows: Vec<(usize, Flow)> = Vec::new();
-        for (place, simulated) in simulation.enumerate() {
-            let mut line = Vec::new();
-            write_goflow2(&simulated, &mut line);
-            let delay = if random.random_ratio(1, 100) { random.random_range(0..6_000) } else { 0 };
-            flows.push((place + delay, decoder.decode(&line).unwrap().unwrap()));
-        }
-        flows.sort_by_key(|(place, _)| *place);
-        let mut logs = vec![Vec::new(); PARTITIONS as usize];
-        for (_, flow) in flows {
-            logs[random.random_range(0..PARTITIONS as usize)].push(flow);
-        }
-        let blacklist = Arc::new(Blacklist::parse(listed.join("\n").as_bytes()));
-        Self { logs, blacklist }
-    }
-
-    /// Much is found, so that there is much to compare.
-    fn scorer(&self) -> Scorer {
-        let context = detect::Context::default();
-        context.blacklist.set(Arc::clone(&self.blacklist));
-        let mut detectors = detect::Settings::default();
-        detectors.iqr.max_probability = 0.05;
-        detectors.iqr.warm_up_windows = 60;
-        let alerts = flowsentry::alerts::Settings {
-            minimum_score: 0.0,
-            gap_seconds: 60,
-            ..flowsentry::alerts::Settings::default()
-        };
-        let detectors = detect::build(&detectors, &context).unwrap();
-        Scorer::new(Settings::default(), alerts, detectors)
-    }
-}
-
-/// A store by the rules of the real one: facts are created once, alerts never go back.
-#[derive(Default, PartialEq, Debug)]
-struct Stored {
-    facts: BTreeMap<String, Value>,
-    alerts: BTreeMap<String, Value>,
-}
-
-impl Stored {
-    fn write(&mut self, output: &Output) {
-        let document = Document::of(output);
-        let id = document.id().to_owned();
-        if document.dataset != Dataset::Alert {
-            let known = self.facts.entry(id).or_insert_with(|| document.body.clone());
-            assert_eq!(*known, document.body, "a repeated fact is the same fact");
-            return;
-        }
-        let progress = |alert: &Value| {
-            let alert = &alert["flowsentry"]["alert"];
-            let closed = alert["status"] == "closed";
-            (alert["last"].to_string(), alert["count"].as_u64(), closed)
-        };
-        let known = self.alerts.entry(id).or_insert_with(|| document.body.clone());
-        if progress(known) <= progress(&document.body) {
-            *known = document.body;
-        }
-    }
-}
+use stored::Stored;
+use topic::{PARTITIONS, Topic};
 
 /// Reads the logs in a random order of partitions, asks for a state after every `pause` flows and
 /// dies after each number of flows in `deaths`.
@@ -135,9 +59,11 @@ fn run(topic: &Topic, order: u64, pause: usize, deaths: &[usize]) -> (Stored, u6
             outputs.drain(..).for_each(|output| stored.write(&output));
             if let Some(state) = scorer.take_state() {
                 // As it comes back from a store.
-                let names = (0..PARTITIONS)
-                    .map(|id| (id, PartitionName { topic: "t".to_owned(), partition: id as i32 }));
-                let snapshot = Snapshot::new(state, names.collect());
+                let partitions = Partitions::default();
+                for partition in 0..PARTITIONS as i32 {
+                    partitions.named(&PartitionName { topic: "t".to_owned(), partition });
+                }
+                let snapshot = Snapshot::new(state, &partitions);
                 let text = serde_json::to_string(&snapshot).unwrap();
                 kept = Some(serde_json::from_str::<Snapshot>(&text).unwrap().state);
             }
@@ -171,12 +97,6 @@ fn a_restart_changes_nothing_of_what_is_found() {
         let deaths = [9_000, 25_000, 4_000, 30_000, 1];
         let (disturbed, replayed) = run(&topic, order, 5_000, &deaths);
         assert!(replayed > 0, "something was counted before a death");
-        for (id, fact) in &undisturbed.facts {
-            assert_eq!(disturbed.facts.get(id), Some(fact), "order {order}: {id}");
-        }
-        for (id, alert) in &undisturbed.alerts {
-            assert_eq!(disturbed.alerts.get(id), Some(alert), "order {order}: {id}");
-        }
-        assert!(disturbed == undisturbed, "order {order}: something is there that should not");
+        undisturbed.assert_is(&disturbed, &format!("order {order}"));
     }
 }

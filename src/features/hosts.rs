@@ -12,6 +12,7 @@ use crate::model::{Flow, Role, Subject};
 
 use super::distinct::Distinct;
 use super::hashing::{HostKey, combine};
+use super::loss::ExportLog;
 use super::matrix::NamedFeatures;
 use super::ports::PortSet;
 use super::probes::ProbeLog;
@@ -315,13 +316,16 @@ pub struct ExporterWindow {
     pub counters: HostCounters,
     /// Records that did not say their sampling rate.
     pub unknown_sampling: u64,
+    /// The numbers of the datagrams that came in the time of the window, whenever their flows ended.
+    pub exports: ExportLog,
 }
 
 impl Entry for ExporterWindow {
     type Key = HostKey;
 
     fn new(key: HostKey) -> Self {
-        Self { key, counters: HostCounters::default(), unknown_sampling: 0 }
+        let (counters, exports) = (HostCounters::default(), ExportLog::default());
+        Self { key, counters, unknown_sampling: 0, exports }
     }
 
     fn key(&self) -> HostKey {
@@ -331,6 +335,7 @@ impl Entry for ExporterWindow {
     fn merge(&mut self, other: &Self) {
         self.counters.merge(&other.counters);
         self.unknown_sampling = self.unknown_sampling.saturating_add(other.unknown_sampling);
+        self.exports.merge(&other.exports);
     }
 
     fn additions(&self) -> u64 {
@@ -353,13 +358,33 @@ impl ExporterWindow {
 }
 
 impl NamedFeatures for ExporterWindow {
-    const NAMES: &'static [&'static str] = &["flows", "bytes", "packets", "unknown_sampling"];
+    const NAMES: &'static [&'static str] = &[
+        "flows",
+        "bytes",
+        "packets",
+        "unknown_sampling",
+        "expected_records",
+        "lost_records",
+        "expected_datagrams",
+        "lost_datagrams",
+        "export_loss",
+    ];
 
     fn write_features(&self, out: &mut Vec<f64>) {
-        let counters = &self.counters;
+        let (counters, loss) = (&self.counters, self.exports.loss());
         out.extend(
-            [counters.records, counters.bytes, counters.packets, self.unknown_sampling]
-                .map(|value| value as f64),
+            [
+                counters.records,
+                counters.bytes,
+                counters.packets,
+                self.unknown_sampling,
+                loss.expected_records,
+                loss.lost_records,
+                loss.expected_datagrams,
+                loss.lost_datagrams,
+            ]
+            .map(|value| value as f64),
         );
+        out.push(loss.share());
     }
 }

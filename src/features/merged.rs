@@ -7,13 +7,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Timestamp, WindowSpan};
+use serde::{Deserialize, Serialize};
 
+use crate::model::{Timestamp, WindowSpan, nanos};
+
+use super::closed::{ClosedWindow, HostsWindow, PairsWindow};
 use super::network::{NetworkCounters, NetworkWindow};
 use super::partial::{Notes, Partial, PartialPane, PartialWindow};
 use super::parts::Part;
 use super::table::union;
-use super::windows::{ClosedWindow, HostsWindow, PairsWindow, WindowLimits};
+use super::windows::WindowLimits;
 
 /// What became of a partial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +41,16 @@ struct Received<P> {
 /// By start of the window, by partition.
 type Open<P> = BTreeMap<Timestamp, BTreeMap<u32, Received<P>>>;
 
-/// Progress of one source partition.
-#[derive(Clone, Copy, Debug)]
-struct Progress {
-    watermark: Timestamp,
-    is_waited_for: bool,
+/// How far one source partition is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceProgress {
+    /// It has sent everything that ends here or before.
+    #[serde(with = "nanos")]
+    pub watermark: Timestamp,
+    /// Whether windows wait for it.
+    pub is_waited_for: bool,
+    /// The term of the latest worker that said it reads this partition.
+    pub term: i64,
 }
 
 /// The open windows of stage two. Memory: a partition may bring as many subjects of each type per
@@ -54,11 +62,13 @@ pub struct MergedWindows {
     windows: Open<PartialWindow>,
     /// Totals of the closed panes of open long windows.
     totals: BTreeMap<Timestamp, NetworkCounters>,
-    partitions: BTreeMap<u32, Progress>,
+    partitions: BTreeMap<u32, SourceProgress>,
     /// Everything that ends here or before is closed.
     closed_through: Timestamp,
     /// Everything that ends here or before was judged before a restart.
     judged_through: Timestamp,
+    /// What is put in belongs to the time before [`MergedWindows::resume`].
+    is_rebuilding: bool,
     /// Of the long windows that were handed out.
     notes: Vec<Notes>,
     late: u64,
@@ -79,6 +89,7 @@ impl MergedWindows {
             partitions: BTreeMap::new(),
             closed_through: Timestamp::MIN,
             judged_through: Timestamp::MIN,
+            is_rebuilding: false,
             notes: Vec::new(),
             late: 0,
             misplaced: 0,
@@ -95,7 +106,10 @@ impl MergedWindows {
             Partial::Window(window) => (window.start, self.limits.window_seconds),
         };
         let end = end_of(start, seconds);
-        let passed = self.active(partition).watermark;
+        let passed = match self.is_rebuilding {
+            true => self.partitions.get(&partition).map_or(Timestamp::MIN, |known| known.watermark),
+            false => self.active(partition).watermark,
+        };
         if start.floor(seconds) != start || end.seconds_since(start) != f64::from(seconds) {
             self.misplaced += 1;
             return Receipt::Misplaced;
@@ -121,30 +135,63 @@ impl MergedWindows {
     /// The partition has passed `watermark`: it has sent all partials of windows that end there or
     /// before. It is waited for from now on.
     pub fn pass(&mut self, partition: u32, watermark: Timestamp) {
+        if self.is_rebuilding {
+            return;
+        }
         let progress = self.active(partition);
         progress.watermark = progress.watermark.max(watermark);
         self.advance();
     }
 
-    /// Waits for a partition before windows are closed, even if it has sent nothing yet.
-    pub fn expect(&mut self, partition: u32) {
-        self.active(partition);
+    /// Whether anything of the partition was ever told.
+    pub fn knows(&self, partition: u32) -> bool {
+        self.partitions.contains_key(&partition)
     }
 
-    /// Does not wait for a partition any more until it sends something: it has nothing to read.
-    /// When nobody is waited for, everything that is here closes.
+    /// Waits for a partition before windows are closed, even if it has sent nothing yet.
+    pub fn expect(&mut self, partition: u32) {
+        if !self.is_rebuilding {
+            self.active(partition);
+        }
+    }
+
+    /// A worker reads the partition from now on. Terms grow from one worker to the next.
+    pub fn own(&mut self, partition: u32, term: i64) {
+        if !self.is_rebuilding {
+            let progress = self.active(partition);
+            progress.term = progress.term.max(term);
+        }
+    }
+
+    /// The partition has sent everything that ends at `closed_through` or before, has nothing to
+    /// read, and is not waited for any more until it sends something. When nobody is waited for,
+    /// everything that is here closes. The word of a worker whose time is over does not count.
+    pub fn rest(&mut self, partition: u32, term: i64, closed_through: Timestamp) {
+        let is_over = |known: &SourceProgress| known.term > term;
+        if self.is_rebuilding || self.partitions.get(&partition).is_some_and(is_over) {
+            return;
+        }
+        let progress = self.active(partition);
+        progress.watermark = progress.watermark.max(closed_through);
+        self.forget(partition);
+    }
+
+    /// Does not wait for a partition any more until it sends something: it is gone.
     pub fn forget(&mut self, partition: u32) {
-        if let Some(progress) = self.partitions.get_mut(&partition) {
+        if !self.is_rebuilding
+            && let Some(progress) = self.partitions.get_mut(&partition)
+        {
             progress.is_waited_for = false;
             self.advance();
         }
     }
 
-    fn active(&mut self, partition: u32) -> &mut Progress {
-        let progress = self
-            .partitions
-            .entry(partition)
-            .or_insert(Progress { watermark: Timestamp::MIN, is_waited_for: true });
+    fn active(&mut self, partition: u32) -> &mut SourceProgress {
+        let progress = self.partitions.entry(partition).or_insert(SourceProgress {
+            watermark: Timestamp::MIN,
+            is_waited_for: true,
+            term: i64::MIN,
+        });
         progress.is_waited_for = true;
         progress
     }
@@ -164,21 +211,72 @@ impl MergedWindows {
         pane.into_iter().chain(window).map(|(start, seconds)| end_of(*start, seconds)).max()
     }
 
+    /// How many subjects are held, those of every partition for themselves.
+    pub fn subjects(&self) -> usize {
+        let panes = self.panes.values().flat_map(BTreeMap::values);
+        let panes = panes.flat_map(|own| own.parts.values()).map(|pane| pane.pairs.len());
+        let windows = self.windows.values().flat_map(BTreeMap::values);
+        let windows = windows.flat_map(|own| own.parts.values()).map(PartialWindow::subjects);
+        panes.chain(windows).sum()
+    }
+
+    /// Drops what was sent for windows that start at `start` or later, as if it had not come.
+    pub fn discard_from(&mut self, start: Timestamp) {
+        self.panes.split_off(&start);
+        self.windows.split_off(&start);
+    }
+
+    /// Whether no partition is waited for, and there are some.
+    pub fn is_at_rest(&self) -> bool {
+        !self.is_rebuilding
+            && !self.partitions.is_empty()
+            && self.partitions.values().all(|progress| !progress.is_waited_for)
+    }
+
     /// Everything that ends here or before is closed, and complete once
     /// [`MergedWindows::next_closed`] has nothing more to give; `None` when nothing is.
     pub fn closed_through(&self) -> Option<Timestamp> {
         (self.closed_through > Timestamp::MIN).then_some(self.closed_through)
     }
 
+    /// How far every source partition is, for [`MergedWindows::resume`].
+    pub fn sources(&self) -> Vec<(u32, SourceProgress)> {
+        self.partitions.iter().map(|(partition, progress)| (*partition, *progress)).collect()
+    }
+
     /// Continues after a restart: partials of windows that end at `closed_through` or before are
-    /// recognised as repeated.
-    pub fn resume(&mut self, closed_through: Timestamp) {
+    /// recognised as repeated. Put in what rebuilds the open windows, then
+    /// [`MergedWindows::rebuilt`]; nothing closes before.
+    pub fn resume(&mut self, closed_through: Timestamp, sources: &[(u32, SourceProgress)]) {
         (self.closed_through, self.judged_through) = (closed_through, closed_through);
+        self.partitions = sources.iter().copied().collect();
+        self.is_rebuilding = true;
+    }
+
+    /// The open windows are as they were.
+    pub fn rebuilt(&mut self) {
+        self.is_rebuilding = false;
+        self.advance();
     }
 
     /// Returns the next window that is complete, in the order of [`super::Windows::next_closed`]:
     /// oldest first, a short one before the long one that ends with it.
     pub fn next_closed(&mut self) -> Option<ClosedWindow> {
+        loop {
+            let mut closed = self.next_complete()?;
+            if let ClosedWindow::Hosts(window) = &mut closed {
+                let had_exporters = !window.exporters.is_empty();
+                window.exporters.retain(|exporter| exporter.counters.records > 0);
+                // Nothing but numbers of datagrams whose flows ended before.
+                if window.network.counters.flows == 0 && had_exporters && self.notes.is_empty() {
+                    continue;
+                }
+            }
+            return Some(closed);
+        }
+    }
+
+    fn next_complete(&mut self) -> Option<ClosedWindow> {
         let pane = self.panes.first_entry().map(|entry| *entry.key());
         let window = self.windows.first_entry().map(|entry| *entry.key());
         let pane_end = pane.map(|start| end_of(start, self.limits.pane_seconds));

@@ -8,11 +8,13 @@
 //! partition into [`Partial`]s, [`MergedWindows`] puts them together.
 
 mod clock;
+mod closed;
 mod distinct;
 mod entropy;
 mod fold;
 mod hashing;
 mod hosts;
+mod loss;
 mod matrix;
 mod merged;
 mod network;
@@ -27,13 +29,15 @@ mod windows;
 mod wire;
 
 pub use clock::{Admitted, ClockLimits, LeapGuard, event_time, repair_clock};
+pub use closed::{ClosedWindow, HostsWindow, PairsWindow};
 pub use distinct::{Distinct, EXACT_LIMIT};
 pub use entropy::{RunningEntropy, entropy};
 pub use fold::PartitionFold;
 pub use hashing::{HostKey, combine, mix};
 pub use hosts::{DestinationWindow, ExporterWindow, HostCounters, SourceWindow};
+pub use loss::{ExportLog, Loss};
 pub use matrix::{FeatureMatrix, NamedFeatures, quantile};
-pub use merged::{MergedWindows, Receipt};
+pub use merged::{MergedWindows, Receipt, SourceProgress};
 pub use network::{BatchFeatures, NetworkCounters, NetworkWindow};
 pub use pairs::PairWindow;
 pub use partial::{Notes, Partial, PartialError, PartialPane, PartialWindow};
@@ -41,6 +45,4 @@ pub use parts::Part;
 pub use ports::PortSet;
 pub use probes::{KEPT, ProbeLog, Probes, keep};
 pub use table::{Entry, SubjectTable};
-pub use windows::{
-    ClosedWindow, HostsWindow, PairsWindow, Placement, Position, WindowLimits, Windows,
-};
+pub use windows::{Placement, Position, WindowLimits, Windows};

@@ -8,17 +8,17 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::{Timestamp, nanos};
 
+use super::closed::{ClosedWindow, HostsWindow, PairsWindow};
 use super::hosts::{DestinationWindow, ExporterWindow, SourceWindow};
 use super::network::NetworkCounters;
 use super::pairs::PairWindow;
 use super::parts::{Packer, Part, size_of_message};
 use super::table::{Entry, union};
-use super::windows::{ClosedWindow, HostsWindow, PairsWindow};
 use super::wire::is_ascending;
 
 /// First byte of every message; another one whenever the form of anything inside changes, notes of
 /// detectors included.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The message is no partial.
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +149,11 @@ impl PartialWindow {
         }
     }
 
+    /// How many subjects it holds, of all types.
+    pub(super) fn subjects(&self) -> usize {
+        self.sources.len() + self.destinations.len() + self.exporters.len()
+    }
+
     /// Adds what a detector noted of flows of this window.
     pub fn add_notes(&mut self, detector: &str, notes: Vec<Vec<u8>>) {
         let notes = notes.into_iter().map(|bytes| Notes { detector: detector.to_owned(), bytes });
@@ -243,9 +248,7 @@ impl Partial {
     pub fn subjects(&self) -> usize {
         match self {
             Self::Pane(pane) => pane.pairs.len(),
-            Self::Window(window) => {
-                window.sources.len() + window.destinations.len() + window.exporters.len()
-            }
+            Self::Window(window) => window.subjects(),
         }
     }
 

@@ -59,14 +59,23 @@ impl<E: Entry> SubjectTable<E> {
 
     /// Returns the entry of `key`, made when it is new; `None`, counted, when the table is full.
     pub fn entry(&mut self, key: E::Key) -> Option<&mut E> {
+        let place = self.place_of(key);
+        self.overflow += u64::from(place.is_none());
+        self.entries.get_mut(place?)
+    }
+
+    /// The same for what is no addition: nothing is counted when the table is full.
+    pub fn note(&mut self, key: E::Key) -> Option<&mut E> {
+        let place = self.place_of(key)?;
+        self.entries.get_mut(place)
+    }
+
+    fn place_of(&mut self, key: E::Key) -> Option<usize> {
         let hash = self.hasher.hash_one(key);
         let found = self.places.find(hash, |&place| self.entries[place as usize].key() == key);
-        let place = match found {
-            Some(&place) => place as usize,
-            None if self.entries.len() >= self.cap => {
-                self.overflow += 1;
-                return None;
-            }
+        match found {
+            Some(&place) => Some(place as usize),
+            None if self.entries.len() >= self.cap => None,
             None => {
                 let place = self.entries.len();
                 self.entries.push(E::new(key));
@@ -75,10 +84,9 @@ impl<E: Entry> SubjectTable<E> {
                 self.places.insert_unique(hash, place as u32, |&place| {
                     hasher.hash_one(entries[place as usize].key())
                 });
-                place
+                Some(place)
             }
-        };
-        self.entries.get_mut(place)
+        }
     }
 
     /// How many additions found no room.

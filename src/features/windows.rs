@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Flow, Timestamp, WindowSpan, nanos};
 
+use super::closed::{ClosedWindow, HostsWindow, PairsWindow};
+use super::hashing::HostKey;
 use super::hosts::{DestinationWindow, ExporterWindow, FlowFacts, SourceWindow};
-use super::network::{BatchFeatures, NetworkCounters, NetworkWindow};
+use super::loss::Export;
+use super::network::{NetworkCounters, NetworkWindow};
 use super::pairs::PairWindow;
 use super::table::SubjectTable;
 
@@ -50,48 +53,6 @@ pub struct Position {
     pub watermark: Timestamp,
 }
 
-/// A window that will not change any more.
-#[derive(Debug)]
-pub enum ClosedWindow {
-    /// A short window over pairs.
-    Pairs(PairsWindow),
-    /// A long window over hosts, exporters and the network.
-    Hosts(HostsWindow),
-}
-
-/// A closed short window.
-#[derive(Debug)]
-pub struct PairsWindow {
-    /// When.
-    pub span: WindowSpan,
-    /// The pairs in ascending order.
-    pub pairs: Vec<PairWindow>,
-    /// Totals of the same time.
-    pub counters: NetworkCounters,
-}
-
-impl PairsWindow {
-    /// Returns system 001's batch features of this window.
-    pub fn batch_features(&self) -> BatchFeatures {
-        BatchFeatures::of(&self.counters, &self.pairs, self.span.seconds)
-    }
-}
-
-/// A closed long window.
-#[derive(Debug)]
-pub struct HostsWindow {
-    /// When.
-    pub span: WindowSpan,
-    /// Senders in ascending order.
-    pub sources: Vec<SourceWindow>,
-    /// Receivers in ascending order.
-    pub destinations: Vec<DestinationWindow>,
-    /// Exporters in ascending order.
-    pub exporters: Vec<ExporterWindow>,
-    /// The whole network.
-    pub network: NetworkWindow,
-}
-
 #[derive(Debug)]
 struct OpenPane {
     start: Timestamp,
@@ -108,6 +69,9 @@ struct OpenWindow {
     counters: NetworkCounters,
     /// Where each partition stood before its first flow that belongs here.
     begun: Vec<(u32, Position)>,
+    /// Whether flows were counted or noted here; without them it holds nothing but numbers of
+    /// datagrams whose flows ended before.
+    is_used: bool,
 }
 
 /// Progress of one source partition.
@@ -158,6 +122,12 @@ impl Windows {
     /// Lateness is judged by the partition's own watermark, in the order of the calls, so that a
     /// replay judges alike.
     pub fn add(&mut self, partition: u32, flow: &Flow) -> Placement {
+        let placement = self.place(partition, flow);
+        self.note_export(partition, flow);
+        placement
+    }
+
+    fn place(&mut self, partition: u32, flow: &Flow) -> Placement {
         let lateness = i64::from(self.limits.lateness_seconds);
         let pane_start = flow.end.floor(self.limits.pane_seconds);
         let pane_end = end_of(pane_start, self.limits.pane_seconds);
@@ -176,7 +146,7 @@ impl Windows {
                 return Placement::Replayed;
             }
             self.late += 1;
-            self.window(noted).begin(partition, position);
+            self.window(noted).begin_use(partition, position);
             return Placement::Late(noted);
         }
         progress.watermark = own.max(flow.end.plus_seconds(-lateness));
@@ -186,7 +156,7 @@ impl Windows {
         if pane_end <= closed_through {
             self.late += 1;
             let noted = closed_through.floor(window_seconds);
-            self.window(noted).begin(partition, position);
+            self.window(noted).begin_use(partition, position);
             return Placement::Late(noted);
         }
         let facts = FlowFacts::of(flow);
@@ -239,6 +209,7 @@ impl Windows {
                 exporters: SubjectTable::new(limits.max_subjects),
                 counters: NetworkCounters::default(),
                 begun: Vec::new(),
+                is_used: false,
             },
         )
     }
@@ -251,7 +222,7 @@ impl Windows {
         (partition, position): (u32, Position),
     ) {
         let window = self.window(start);
-        window.begin(partition, position);
+        window.begin_use(partition, position);
         if let Some(source) = facts.source.and_then(|key| window.sources.entry(key)) {
             source.add(flow, facts);
         }
@@ -260,9 +231,27 @@ impl Windows {
             destination.add(flow, facts);
         }
         if let Some(exporter) = flow.exporter
-            && let Some(exporter) = window.exporters.entry(super::HostKey::new(exporter))
+            && let Some(exporter) = window.exporters.entry(HostKey::new(exporter))
         {
             exporter.add(flow, facts);
+        }
+    }
+
+    /// Notes the number of the flow's datagram in the window of its arrival, where the flows of a
+    /// datagram are together; by their ends they may lie in many. What comes for a window that is
+    /// closed is left out by the same rules as a flow.
+    fn note_export(&mut self, partition: u32, flow: &Flow) {
+        let (Some(exporter), Some(export)) = (flow.exporter, Export::of(flow)) else { return };
+        let start = export.received.floor(self.limits.window_seconds);
+        let end = end_of(start, self.limits.window_seconds);
+        let progress = *self.partition(partition);
+        if end <= progress.watermark.max(self.closed_through).max(self.counted_through) {
+            return;
+        }
+        let window = self.window(start);
+        window.begin(partition, progress.position);
+        if let Some(exporter) = window.exporters.note(HostKey::new(exporter)) {
+            exporter.exports.insert(export);
         }
     }
 
@@ -283,6 +272,13 @@ impl Windows {
     /// comes for windows that were closed without it is late.
     pub fn rest(&mut self, partition: u32) {
         self.partition(partition).is_idle = true;
+    }
+
+    /// Does not wait for a partition with windows that ended at `time` or before: it has shown
+    /// everything that belongs there.
+    pub fn pass(&mut self, partition: u32, time: Timestamp) {
+        let progress = self.partition(partition);
+        progress.watermark = progress.watermark.max(time);
     }
 
     /// Says that the flows that follow are of the record at `offset` of a partition.
@@ -326,9 +322,23 @@ impl Windows {
 
     /// Returns the next window that is complete, oldest first, a short one before the long one that
     /// ends with it; `None` when none is complete yet.
+    ///
+    /// Exporters of which no flow ended in a window are left out, and windows that hold no others.
     pub fn next_closed(&mut self) -> Option<ClosedWindow> {
-        let watermark = self.watermark()?;
-        self.close_until(watermark)
+        loop {
+            let (mut closed, is_used) = self.close_until(self.watermark()?)?;
+            if is_used {
+                if let ClosedWindow::Hosts(window) = &mut closed {
+                    window.exporters.retain(|exporter| exporter.counters.records > 0);
+                }
+                return Some(closed);
+            }
+        }
+    }
+
+    /// The same with everything that another partition may complete.
+    pub(super) fn next_complete(&mut self) -> Option<ClosedWindow> {
+        Some(self.close_until(self.watermark()?)?.0)
     }
 
     /// Declares a partition complete: nothing more will come. Its windows close with the others'.
@@ -338,7 +348,8 @@ impl Windows {
         }
     }
 
-    fn close_until(&mut self, watermark: Timestamp) -> Option<ClosedWindow> {
+    /// Closes the next window, and tells whether it was used.
+    fn close_until(&mut self, watermark: Timestamp) -> Option<(ClosedWindow, bool)> {
         let pane_end = self.panes.front().map(|pane| end_of(pane.start, self.limits.pane_seconds));
         let window_end =
             self.windows.front().map(|window| end_of(window.start, self.limits.window_seconds));
@@ -352,14 +363,15 @@ impl Windows {
             }
             self.closed_through = self.closed_through.max(pane_end?);
             let pane = self.panes.pop_front()?;
-            return Some(ClosedWindow::Pairs(self.close_pane(pane)));
+            return Some((ClosedWindow::Pairs(self.close_pane(pane)), true));
         }
         if window_end? > watermark {
             return None;
         }
         self.closed_through = self.closed_through.max(window_end?);
         let window = self.windows.pop_front()?;
-        Some(ClosedWindow::Hosts(self.close_window(window)))
+        let is_used = window.is_used;
+        Some((ClosedWindow::Hosts(self.close_window(window)), is_used))
     }
 
     fn close_pane(&mut self, pane: OpenPane) -> PairsWindow {
@@ -417,6 +429,11 @@ impl OpenWindow {
         if self.begun.iter().all(|(known, _)| *known != partition) {
             self.begun.push((partition, position));
         }
+    }
+
+    fn begin_use(&mut self, partition: u32, position: Position) {
+        self.begin(partition, position);
+        self.is_used = true;
     }
 }
 

@@ -3,19 +3,28 @@
 //! `Scorer::add` → clock repair → windows → (closed windows) → detectors → fuse → alerts. No clock,
 //! no I/O, no threads: the same flows in the same order give the same output, in stream, batch and
 //! tests.
+//!
+//! With several workers the same is done in two stages: a [`Fold`] per source partition makes
+//! partials, one [`MergedScorer`] judges those of all.
 
+mod fold;
+mod judge;
+mod merged;
 mod settings;
 mod state;
 mod summary;
 
-use crate::alerts::{self, Alerts};
+use crate::alerts;
 use crate::detect::Detector;
-use crate::features::{ClosedWindow, HostsWindow, Placement, Windows, repair_clock};
-use crate::fuse::fuse;
-use crate::model::{Alert, Anomaly, Finding, Flow, Timestamp, WindowSpan, WindowSummary};
+use crate::features::{Placement, Windows, repair_clock};
+use crate::model::{Alert, Anomaly, Flow, Timestamp, WindowSpan, WindowSummary};
 
+use judge::Judge;
+
+pub use fold::{Fold, FoldPosition};
+pub use merged::MergedScorer;
 pub use settings::Settings;
-pub use state::{Learned, State};
+pub use state::{Learned, LogPosition, SourceProgress, State};
 
 /// Something to write down.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +60,8 @@ pub struct Counters {
     pub pairs: u64,
     /// Additions that found no room under the cap on subjects.
     pub overflow: u64,
+    /// Notes of other workers' detectors that could not be read.
+    pub damaged_notes: u64,
     /// Anomalies found.
     pub anomalies: u64,
     /// Alerts opened.
@@ -59,11 +70,8 @@ pub struct Counters {
 
 /// Judges flows.
 pub struct Scorer {
-    settings: Settings,
     windows: Windows,
-    detectors: Vec<Box<dyn Detector>>,
-    alerts: Alerts,
-    counters: Counters,
+    judge: Judge,
     earliest: Option<Timestamp>,
     latest: Option<Timestamp>,
     wants_state: bool,
@@ -79,10 +87,7 @@ impl Scorer {
     ) -> Self {
         Self {
             windows: Windows::new(settings.window_limits()),
-            settings,
-            detectors,
-            alerts: Alerts::new(alerts),
-            counters: Counters::default(),
+            judge: Judge::new(settings, alerts, detectors),
             earliest: None,
             latest: None,
             wants_state: false,
@@ -93,16 +98,16 @@ impl Scorer {
     /// Takes a flow of a source partition and appends what follows from it. Returns whether it was
     /// counted or came late; late flows still pass the checks of single flows.
     pub fn add(&mut self, partition: u32, mut flow: Flow, output: &mut Vec<Output>) -> Placement {
-        let is_skewed = repair_clock(&mut flow, self.settings.clock_limits());
+        let is_skewed = repair_clock(&mut flow, self.judge.settings.clock_limits());
         let placement = self.windows.add(partition, &flow);
         if placement == Placement::Replayed {
-            self.counters.replayed += 1;
+            self.judge.counters.replayed += 1;
             self.close(output);
             return placement;
         }
-        self.counters.flows += 1;
-        self.counters.unknown_sampling += u64::from(flow.sampling_rate.is_none());
-        self.counters.clock_skew += u64::from(is_skewed);
+        self.judge.counters.flows += 1;
+        self.judge.counters.unknown_sampling += u64::from(flow.sampling_rate.is_none());
+        self.judge.counters.clock_skew += u64::from(is_skewed);
         let start = match placement {
             Placement::Counted(start) => {
                 self.earliest = Some(self.earliest.map_or(flow.end, |time| time.min(flow.end)));
@@ -112,8 +117,9 @@ impl Scorer {
             Placement::Late(start) => start,
             Placement::Replayed => unreachable!("it has returned"),
         };
-        let window = WindowSpan { start, seconds: self.settings.host_seconds, truncated: false };
-        for detector in &mut self.detectors {
+        let window =
+            WindowSpan { start, seconds: self.judge.settings.host_seconds, truncated: false };
+        for detector in &mut self.judge.detectors {
             detector.observe(&flow, window);
         }
         self.close(output);
@@ -125,6 +131,11 @@ impl Scorer {
         self.windows.expect(partition);
     }
 
+    /// The source partitions that were told of, by number.
+    pub fn partitions(&self) -> Vec<u32> {
+        self.windows.positions().into_iter().map(|(partition, _)| partition).collect()
+    }
+
     /// Says that the flows that follow are of the record at `offset` of a source partition.
     pub fn at(&mut self, partition: u32, offset: i64) {
         self.windows.at(partition, offset);
@@ -133,6 +144,13 @@ impl Scorer {
     /// Does not wait for a source partition any more until its next flow: it has nothing to read.
     pub fn rest(&mut self, partition: u32, output: &mut Vec<Output>) {
         self.windows.rest(partition);
+        self.close(output);
+    }
+
+    /// Does not wait for a source partition with windows that ended at `time` or before: it has
+    /// shown everything that belongs there.
+    pub fn pass(&mut self, partition: u32, time: Timestamp, output: &mut Vec<Output>) {
+        self.windows.pass(partition, time);
         self.close(output);
     }
 
@@ -154,45 +172,10 @@ impl Scorer {
 
     fn close(&mut self, output: &mut Vec<Output>) {
         while let Some(closed) = self.windows.next_closed() {
-            let mut findings = Vec::new();
-            let mut is_long = false;
-            let span = match &closed {
-                ClosedWindow::Pairs(window) => {
-                    self.counters.pairs += window.pairs.len() as u64;
-                    self.detectors.iter_mut().for_each(|d| d.close_pairs(window, &mut findings));
-                    window.span
-                }
-                ClosedWindow::Hosts(window) => {
-                    is_long = true;
-                    self.count(window);
-                    let summaries = summary::summaries(window, self.settings.keep_hosts);
-                    output.extend(summaries.into_iter().map(Output::Window));
-                    self.detectors.iter_mut().for_each(|d| d.close_hosts(window, &mut findings));
-                    window.span
-                }
-            };
-            self.judge(span, findings, output);
-            if is_long {
-                self.note_state(span.end());
+            if let Some(end) = self.judge.close(&closed, output) {
+                self.note_state(end);
             }
         }
-    }
-
-    fn count(&mut self, window: &HostsWindow) {
-        self.counters.windows += 1;
-        self.counters.sources += window.sources.len() as u64;
-        self.counters.destinations += window.destinations.len() as u64;
-    }
-
-    fn judge(&mut self, span: WindowSpan, findings: Vec<Finding>, output: &mut Vec<Output>) {
-        let mut changed = Vec::new();
-        for anomaly in fuse(span, findings) {
-            self.counters.anomalies += 1;
-            self.alerts.fold(&anomaly, &mut changed);
-            output.push(Output::Anomaly(anomaly));
-        }
-        self.alerts.close_quiet(span.end(), &mut changed);
-        output.extend(changed.into_iter().map(Output::Alert));
     }
 
     /// What was seen so far.
@@ -200,8 +183,8 @@ impl Scorer {
         Counters {
             late: self.windows.late(),
             overflow: self.windows.overflow(),
-            alerts: self.alerts.opened(),
-            ..self.counters
+            alerts: self.judge.opened(),
+            ..self.judge.counters
         }
     }
 
@@ -219,7 +202,8 @@ impl Scorer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Kind, Subject};
+    use crate::features::HostsWindow;
+    use crate::model::{Finding, Kind, Subject};
     use crate::testkit::flow;
 
     /// Finds every source that sends more than 1,000 bytes in a window.

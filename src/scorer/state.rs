@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::detect::RestoreError;
 use crate::features::Position;
+pub use crate::features::SourceProgress;
 use crate::model::{Alert, Timestamp, nanos};
 
 use super::Scorer;
@@ -18,10 +19,27 @@ pub struct State {
     pub closed_through: Timestamp,
     /// Where to read on, by the numbers that partitions have here.
     pub positions: Vec<(u32, Position)>,
+    /// Of a scorer of partials: how far it was in their log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogPosition>,
     /// What the detectors learned.
     pub detectors: Vec<Learned>,
     /// The open alerts.
     pub alerts: Vec<Alert>,
+}
+
+/// How far a scorer of partials is in the log that holds those of all source partitions.
+///
+/// What lies from `begin` to `next` rebuilds the open windows; how far the source partitions are is
+/// known already, and counts again from `next` on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPosition {
+    /// Offset of the first message that belongs to an open window.
+    pub begin: i64,
+    /// Offset of the first message that was not read.
+    pub next: i64,
+    /// How far the source partitions were at `next`, by the numbers that they have here.
+    pub sources: Vec<(u32, SourceProgress)>,
 }
 
 /// What one detector learned.
@@ -72,31 +90,15 @@ impl Scorer {
         if !std::mem::take(&mut self.wants_state) {
             return;
         }
-        let saved = self
-            .detectors
-            .iter()
-            .map(|detector| Learned { id: detector.id().to_owned(), state: detector.save() });
-        self.state = Some(State {
-            closed_through,
-            positions: self.windows.positions(),
-            detectors: saved.filter(|learned| !learned.state.is_empty()).collect(),
-            alerts: self.alerts.open_alerts().cloned().collect(),
-        });
+        let (detectors, alerts) = self.judge.learned();
+        let positions = self.windows.positions();
+        self.state = Some(State { closed_through, positions, log: None, detectors, alerts });
     }
 
     /// Continues from a state. Call it before the first flow. Detectors whose saved state cannot be
     /// read start anew; they are returned.
     pub fn resume(&mut self, state: State) -> Vec<RestoreError> {
         self.windows.resume(state.closed_through, &state.positions);
-        self.alerts.resume(state.alerts);
-        let mut damaged = Vec::new();
-        for Learned { id, state: saved } in &state.detectors {
-            let known = self.detectors.iter_mut().find(|detector| detector.id() == id.as_str());
-            // One that was switched off meanwhile is nobody's loss.
-            if let Some(Err(error)) = known.map(|detector| detector.restore(saved)) {
-                damaged.push(error);
-            }
-        }
-        damaged
+        self.judge.resume(&state.detectors, state.alerts)
     }
 }

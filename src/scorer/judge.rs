@@ -1,0 +1,111 @@
+//! Closed windows → detectors → fuse → alerts: what both kinds of scorers share.
+
+use crate::alerts::{self, Alerts};
+use crate::detect::{Detector, RestoreError};
+use crate::features::{ClosedWindow, HostsWindow, Notes};
+use crate::fuse::fuse;
+use crate::model::{Alert, Finding, Timestamp, WindowSpan};
+
+use super::state::Learned;
+use super::{Counters, Output, Settings, summary};
+
+/// Judges closed windows, in their order.
+pub(super) struct Judge {
+    pub(super) settings: Settings,
+    pub(super) detectors: Vec<Box<dyn Detector>>,
+    alerts: Alerts,
+    pub(super) counters: Counters,
+}
+
+impl Judge {
+    pub(super) fn new(
+        settings: Settings,
+        alerts: alerts::Settings,
+        detectors: Vec<Box<dyn Detector>>,
+    ) -> Self {
+        let (alerts, counters) = (Alerts::new(alerts), Counters::default());
+        Self { settings, detectors, alerts, counters }
+    }
+
+    /// Judges a window and appends what follows. Returns the end of a long one.
+    pub(super) fn close(
+        &mut self,
+        closed: &ClosedWindow,
+        output: &mut Vec<Output>,
+    ) -> Option<Timestamp> {
+        let mut findings = Vec::new();
+        match closed {
+            ClosedWindow::Pairs(window) => {
+                self.counters.pairs += window.pairs.len() as u64;
+                self.detectors.iter_mut().for_each(|d| d.close_pairs(window, &mut findings));
+                self.judge(window.span, findings, output);
+                None
+            }
+            ClosedWindow::Hosts(window) => {
+                self.count(window);
+                let summaries = summary::summaries(window, self.settings.keep_hosts);
+                output.extend(summaries.into_iter().map(Output::Window));
+                self.detectors.iter_mut().for_each(|d| d.close_hosts(window, &mut findings));
+                self.judge(window.span, findings, output);
+                Some(window.span.end())
+            }
+        }
+    }
+
+    /// Hands a detector what another one of its kind noted of flows of the window at `start`.
+    pub(super) fn add_notes(&mut self, start: Timestamp, notes: &Notes) {
+        let known = self.detectors.iter_mut().find(|detector| detector.id() == notes.detector);
+        // One that is switched off here needs none.
+        if let Some(detector) = known
+            && detector.add_notes(start, &notes.bytes).is_err()
+        {
+            self.counters.damaged_notes += 1;
+        }
+    }
+
+    fn count(&mut self, window: &HostsWindow) {
+        self.counters.windows += 1;
+        self.counters.sources += window.sources.len() as u64;
+        self.counters.destinations += window.destinations.len() as u64;
+    }
+
+    fn judge(&mut self, span: WindowSpan, findings: Vec<Finding>, output: &mut Vec<Output>) {
+        let mut changed = Vec::new();
+        for anomaly in fuse(span, findings) {
+            self.counters.anomalies += 1;
+            self.alerts.fold(&anomaly, &mut changed);
+            output.push(Output::Anomaly(anomaly));
+        }
+        self.alerts.close_quiet(span.end(), &mut changed);
+        output.extend(changed.into_iter().map(Output::Alert));
+    }
+
+    /// Alerts opened.
+    pub(super) fn opened(&self) -> u64 {
+        self.alerts.opened()
+    }
+
+    /// What the detectors learned, and the open alerts.
+    pub(super) fn learned(&self) -> (Vec<Learned>, Vec<Alert>) {
+        let saved = self
+            .detectors
+            .iter()
+            .map(|detector| Learned { id: detector.id().to_owned(), state: detector.save() });
+        let learned = saved.filter(|learned| !learned.state.is_empty()).collect();
+        (learned, self.alerts.open_alerts().cloned().collect())
+    }
+
+    /// Continues with what [`Judge::learned`] gave; returns what cannot be read.
+    pub(super) fn resume(&mut self, learned: &[Learned], alerts: Vec<Alert>) -> Vec<RestoreError> {
+        self.alerts.resume(alerts);
+        let mut damaged = Vec::new();
+        for Learned { id, state } in learned {
+            let known = self.detectors.iter_mut().find(|detector| detector.id() == id.as_str());
+            // One that was switched off meanwhile is nobody's loss.
+            if let Some(Err(error)) = known.map(|detector| detector.restore(state)) {
+                damaged.push(error);
+            }
+        }
+        damaged
+    }
+}
