@@ -7,6 +7,7 @@ pub mod charts;
 pub mod cli;
 pub mod config;
 pub mod detect;
+pub mod enrich;
 pub mod features;
 pub mod formats;
 pub mod fuse;

@@ -1,6 +1,7 @@
 //! Builders for tests and benches: one line arranges one flow.
 
 pub mod crash;
+pub mod mmdb;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -140,6 +141,12 @@ impl FlowBuilder {
     pub fn export(mut self, exporter: &str, sequence: u32) -> Self {
         self.0.exporter = Some(ip(exporter));
         self.0.sequence = Some(sequence);
+        self
+    }
+
+    /// Sets the kind of export.
+    pub fn origin(mut self, origin: FlowOrigin) -> Self {
+        self.0.origin = origin;
         self
     }
 

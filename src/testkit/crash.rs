@@ -9,8 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 static PLAN: OnceLock<Option<(String, u64)>> = OnceLock::new();
 static PASSED: AtomicU64 = AtomicU64::new(0);
 
-/// Every point, in the order in which a message passes them.
+/// Every point, in the order in which a message passes them. Who writes dead letters passes `letters`
+/// too, after they were written.
 pub const POINTS: [&str; 7] = ["polled", "scored", "facts", "alerts", "parts", "kept", "committed"];
+
+/// As [`POINTS`], of a worker that shares the work with others.
+pub const SHARED_POINTS: [&str; 9] =
+    ["folded", "sent", "marked", "merged", "facts", "alerts", "parts", "kept", "committed"];
 
 /// The process comes by a step.
 pub fn point(step: &str) {
