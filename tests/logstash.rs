@@ -10,6 +10,8 @@ mod flows;
 mod ingest;
 #[path = "logstash/mapping.rs"]
 mod mapping;
+#[path = "logstash/names.rs"]
+mod names;
 #[path = "logstash/options.rs"]
 mod options;
 #[path = "logstash/ruby.rs"]

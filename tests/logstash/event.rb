@@ -35,9 +35,13 @@ module LogStash
 
     def set(reference, value)
       raise TypeError, "#{value.class} in #{reference}" unless plain?(value)
-      names = path(reference)
-      raise ArgumentError, "only names at the top are set here: #{reference}" unless names.length == 1
-      @data[names.first] = value
+      *outer, last = path(reference)
+      raise ArgumentError, "metadata is not set here: #{reference}" if outer.first == "@metadata"
+      object = outer.inject(@data) do |inner, name|
+        raise ArgumentError, "no object at `#{name}`: #{reference}" unless inner.is_a?(Hash)
+        inner[name] ||= {}
+      end
+      object[last] = value
     end
 
     def remove(reference)

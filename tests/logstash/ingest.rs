@@ -5,7 +5,6 @@
 //! the documents.
 
 use flowsentry::formats;
-use flowsentry::model::Timestamp;
 use flowsentry::setup::{AssetKind, Capabilities, Retention, render};
 use flowsentry::stores::{Call, Cluster, ClusterSettings, Flavour, Method};
 use serde_json::{Value, json};
@@ -151,17 +150,8 @@ impl Trial {
         let answer = self.ask(Method::Post, &format!("/{FLOWS}/_search"), body);
         let hits = answer["hits"]["hits"].as_array().unwrap();
         let mut decoder = formats::by_name("ecs").unwrap().decoder();
-        // Elasticsearch builds the source of `logsdb` indices from what is indexed, dates by the millisecond.
-        let is_rebuilt = self.cluster.server().flavour == Flavour::Elasticsearch;
-        let mut flow = |document: &Value| {
-            let mut flow = decoder.decode(document.to_string().as_bytes()).unwrap().unwrap();
-            let whole = |time: Timestamp| {
-                if is_rebuilt { Timestamp::from_millis(time.millis()) } else { time }
-            };
-            (flow.start, flow.end) = (whole(flow.start), whole(flow.end));
-            flow.received = flow.received.map(whole);
-            flow
-        };
+        let mut flow =
+            |document: &Value| decoder.decode(document.to_string().as_bytes()).unwrap().unwrap();
         assert_eq!(hits.len(), documents.len());
         for (hit, document) in hits.iter().zip(documents) {
             assert_eq!(flow(&hit["_source"]), flow(document), "{document}");

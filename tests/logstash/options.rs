@@ -11,11 +11,12 @@ use serde_json::Value;
 use crate::samples;
 
 /// The configurations that belong together: what Logstash joins to one pipeline.
-pub const PIPELINES: [(&str, [&str; 2]); 4] = [
-    ("elasticsearch", ["flows.conf", "output-elasticsearch.conf"]),
-    ("opensearch", ["flows.conf", "output-opensearch.conf"]),
-    ("replay to elasticsearch", ["replay/dead-letters.conf", "output-elasticsearch.conf"]),
-    ("replay to opensearch", ["replay/dead-letters.conf", "output-opensearch.conf"]),
+pub const PIPELINES: [(&str, &[&str]); 5] = [
+    ("elasticsearch", &["flows.conf", "output-elasticsearch.conf"]),
+    ("opensearch", &["flows.conf", "output-opensearch.conf"]),
+    ("enriched", &["flows.conf", "geoip.conf", "names.conf", "output-elasticsearch.conf"]),
+    ("replay to elasticsearch", &["replay/dead-letters.conf", "output-elasticsearch.conf"]),
+    ("replay to opensearch", &["replay/dead-letters.conf", "output-opensearch.conf"]),
 ];
 
 /// The text of a file of `logstash/`.
@@ -26,7 +27,7 @@ pub fn file(name: &str) -> String {
 /// The text of a pipeline of [`PIPELINES`].
 pub fn text(pipeline: &str) -> String {
     let (_, files) = PIPELINES.iter().find(|(name, _)| *name == pipeline).unwrap();
-    files.map(file).concat()
+    files.iter().map(|name| file(name)).collect()
 }
 
 /// A plugin with its options, those in comments too.
@@ -120,6 +121,15 @@ pub fn unknown_options(plugins: &[Plugin]) -> Vec<String> {
         }
     }
     problems
+}
+
+/// Logstash joins the files of a folder in the order of their names.
+#[test]
+fn the_files_of_a_pipeline_are_in_the_order_of_their_names() {
+    let in_one_folder = PIPELINES.iter().filter(|(_, files)| !files[0].contains('/'));
+    for (name, files) in in_one_folder {
+        assert!(files.is_sorted(), "{name}");
+    }
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn program() -> String {
 /// Runs `arguments` of ruby with `input`; of the settings of the filter only `settings` are set.
 pub fn output(arguments: &[&str], input: &str, settings: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program());
-    for name in ["OWN_NETWORKS", "CLOCK_AHEAD_SECONDS", "CLOCK_BEHIND_SECONDS"] {
+    for name in ["NAMES", "OWN_NETWORKS", "CLOCK_AHEAD_SECONDS", "CLOCK_BEHIND_SECONDS"] {
         command.env_remove(format!("FLOWSENTRY_{name}"));
     }
     let mut child = command
@@ -53,8 +53,18 @@ pub fn output(arguments: &[&str], input: &str, settings: &[(&str, &str)]) -> Out
 
 /// What the filter makes of messages: for each its documents, mostly one.
 pub fn documents(messages: &[Value], workers: usize, settings: &[(&str, &str)]) -> Vec<Vec<Value>> {
+    through("logstash/flows.conf", messages, workers, settings)
+}
+
+/// What the filters of several files make of messages, one after the other; commas between the files.
+pub fn through(
+    files: &str,
+    messages: &[Value],
+    workers: usize,
+    settings: &[(&str, &str)],
+) -> Vec<Vec<Value>> {
     let input: String = messages.iter().map(|message| format!("{message}\n")).collect();
-    let arguments = ["tests/logstash/run.rb", "logstash/flows.conf", &workers.to_string()];
+    let arguments = ["tests/logstash/run.rb", files, &workers.to_string()];
     let output = output(&arguments, &input, settings);
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && complaints.is_empty(), "{complaints}");

@@ -1,12 +1,11 @@
-# Runs the ruby filter of a pipeline over messages, outside of Logstash.
+# Runs the ruby filters of a pipeline over messages, outside of Logstash.
 #
-#   ruby run.rb CONFIGURATION [WORKERS] < MESSAGES > RESULTS     one JSON line each; a result is {documents, failures}
+#   ruby run.rb CONFIGURATION[,CONFIGURATION…] [WORKERS] < MESSAGES > RESULTS     one JSON line each; a result is {documents, failures}
 #   ruby run.rb CONFIGURATION bench SECONDS < MESSAGES           events per second of one core
 #
 # A message is {"message": TEXT, "topic", "partition", "offset", "timestamp"} as the Kafka input decorates it.
 require_relative "event"
 
-configuration = File.read(ARGV.fetch(0))
 messages = $stdin.each_line.map { |line| JSON.parse(line) }
 
 def events_of(message)
@@ -18,7 +17,22 @@ def events_of(message)
   end
 end
 
-filter = RubyFilter.new(configuration)
+# The ruby filters of all files, one after the other.
+class Chain
+  def initialize(paths)
+    @filters = paths.map { |path| RubyFilter.new(File.read(path, encoding: "UTF-8")) }
+  end
+
+  def filter(event)
+    @filters.each { |filter| filter.filter(event) unless event.cancelled? }
+  end
+
+  def failures
+    @filters.flat_map(&:failures)
+  end
+end
+
+filter = Chain.new(ARGV.fetch(0).split(","))
 
 if ARGV[1] == "bench"
   finish = Process.clock_gettime(Process::CLOCK_MONOTONIC) + Float(ARGV.fetch(2))

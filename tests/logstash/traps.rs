@@ -27,6 +27,7 @@ fn problems(plugins: &[Plugin], settings: &str) -> Vec<String> {
         let found = match plugin.title().as_str() {
             "input kafka" => kafka(plugin),
             "filter ruby" => ruby_filter(plugin),
+            "filter geoip" => geoip(plugin),
             "filter date" if plugin.text("match").contains("UNIX_MS") => {
                 vec!["`date` takes nanoseconds for milliseconds and says nothing"]
             }
@@ -110,6 +111,23 @@ fn output(plugin: &Plugin) -> Vec<&'static str> {
     }
     if plugin.text("manage_template") != "false" {
         problems.push("`manage_template` puts Logstash's own template beside ours");
+    }
+    problems
+}
+
+fn geoip(plugin: &Plugin) -> Vec<&'static str> {
+    let mut problems = Vec::new();
+    if plugin.text("source") != format!("[{}][ip]", plugin.text("target")) {
+        problems.push("without the right `target` the place is not beside its address");
+    }
+    if plugin.text("database").is_empty() {
+        problems.push("without `database` it takes one that it downloads");
+    }
+    if plugin.text("tag_on_failure") != "[]" {
+        problems.push("every private address is tagged as a failure");
+    }
+    if plugin.text("fields").is_empty() {
+        problems.push("without `fields` it writes some that have no mapping");
     }
     problems
 }
@@ -313,6 +331,36 @@ const CHANGES: &[(&str, &str, &str, &str)] = &[
         "filter {",
         "filter { mutate { id => \"m\" add_field => { \"[event][category]\" => [\"network\"] } }",
         "filter mutate: `add_field` makes a plain value of a list of one",
+    ),
+    (
+        "enriched",
+        "target => \"source\"",
+        "",
+        "filter geoip: without the right `target` the place is not beside its address",
+    ),
+    (
+        "enriched",
+        "database => \"${FLOWSENTRY_GEOIP_ASN}\"",
+        "",
+        "filter geoip: without `database` it takes one that it downloads",
+    ),
+    (
+        "enriched",
+        "tag_on_failure => []",
+        "",
+        "filter geoip: every private address is tagged as a failure",
+    ),
+    (
+        "enriched",
+        "fields => [\"autonomous_system_number\", \"autonomous_system_organization\"]",
+        "",
+        "filter geoip: without `fields` it writes some that have no mapping",
+    ),
+    (
+        "enriched",
+        "name = address && @network.call(address)",
+        "@name = address && @network.call(address)",
+        "filter ruby: `code` changes an @variable, which all workers share",
     ),
     (
         "elasticsearch",
