@@ -10,6 +10,8 @@
 mod aggregations;
 #[path = "store_contract/filters.rs"]
 mod filters;
+#[path = "store_contract/letters.rs"]
+mod letters;
 #[path = "store_contract/model.rs"]
 mod model;
 #[path = "store_contract/orders.rs"]
@@ -70,6 +72,10 @@ macro_rules! contracts {
                 old_indices_are_dropped_whole,
                 families_without_period_are_never_dropped,
             },
+            letters::{
+                letters_hold_anything_once_and_come_back_by_time,
+                many_letters_are_read_page_by_page,
+            },
             filters::{
                 range_ends_are_in_or_out_as_asked,
                 a_search_sees_its_own_namespace_and_family_alone,
@@ -100,6 +106,10 @@ macro_rules! contracts {
                 a_scan_stops_when_told,
                 a_scan_of_nothing_gives_nothing,
                 a_scan_needs_an_order,
+                several_requests_read_one_moment,
+                equals_stand_on_one_page,
+                without_an_order_every_hit_comes_once,
+                a_moment_answers_its_own_family,
             },
             aggregations::{
                 an_empty_store_gives_empty_results,

@@ -23,14 +23,20 @@ impl SearchRequest {
         check_aggregations(self.family, &self.aggregations, Self::MAX_DEPTH)
     }
 
-    /// Checks it as a request for all hits, `page` at a time.
+    /// Checks it as a request for all hits in order, `page` at a time.
     pub(super) fn check_scan(&self, page: usize) -> Result<(), RequestError> {
+        self.check_pages(page)?;
+        if self.sort.is_empty() {
+            return invalid("reading all hits needs an order".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Checks it as a request for all hits, `page` at a time.
+    pub(super) fn check_pages(&self, page: usize) -> Result<(), RequestError> {
         self.check()?;
         if !(1..=Self::MAX_HITS).contains(&page) {
             return invalid(format!("a page has 1 to {} hits, got {page}", Self::MAX_HITS));
-        }
-        if self.sort.is_empty() {
-            return invalid("reading all hits needs an order".to_owned());
         }
         if self.from > 0 || self.search_after.is_some() || !self.aggregations.is_empty() {
             return invalid(

@@ -64,7 +64,7 @@ pub struct Field {
     pub name: &'static str,
     /// Type.
     pub kind: FieldKind,
-    families: u8,
+    families: u16,
 }
 
 impl Field {
@@ -74,19 +74,20 @@ impl Field {
     }
 }
 
-const FLOW: u8 = Family::Flows.bit();
-const WINDOW: u8 = Family::Windows.bit();
-const ANOMALY: u8 = Family::Anomalies.bit();
-const ALERT: u8 = Family::Alerts.bit();
-const HEALTH: u8 = Family::Health.bit();
-const REPORT: u8 = Family::Reports.bit();
-const STATE: u8 = Family::State.bit();
-const EXCEPTION: u8 = Family::Exceptions.bit();
-const VERDICT: u8 = ANOMALY | ALERT;
-const TRAFFIC: u8 = FLOW | WINDOW | VERDICT;
-const ALL: u8 = u8::MAX;
+const FLOW: u16 = Family::Flows.bit();
+const WINDOW: u16 = Family::Windows.bit();
+const ANOMALY: u16 = Family::Anomalies.bit();
+const ALERT: u16 = Family::Alerts.bit();
+const HEALTH: u16 = Family::Health.bit();
+const REPORT: u16 = Family::Reports.bit();
+const STATE: u16 = Family::State.bit();
+const EXCEPTION: u16 = Family::Exceptions.bit();
+const LETTER: u16 = Family::DeadLetters.bit();
+const VERDICT: u16 = ANOMALY | ALERT;
+const TRAFFIC: u16 = FLOW | WINDOW | VERDICT;
+const ALL: u16 = u16::MAX;
 
-const fn field(name: &'static str, kind: FieldKind, families: u8) -> Field {
+const fn field(name: &'static str, kind: FieldKind, families: u16) -> Field {
     Field { name, kind, families }
 }
 
@@ -95,8 +96,13 @@ use FieldKind::{Boolean, Date, Double, DoubleMap, Ip, Keyword, Long, Text};
 /// All fields, sorted by name.
 pub const FIELDS: &[Field] = &[
     field("@timestamp", Date, ALL),
-    field("destination.as.number", Long, FLOW),
+    field("destination.as.number", Long, TRAFFIC),
+    field("destination.as.organization.name", Keyword, TRAFFIC),
     field("destination.bytes", Long, FLOW),
+    field("destination.geo.city_name", Keyword, TRAFFIC),
+    field("destination.geo.country_iso_code", Keyword, TRAFFIC),
+    field("destination.geo.country_name", Keyword, TRAFFIC),
+    field("destination.geo.name", Keyword, TRAFFIC),
     field("destination.ip", Ip, TRAFFIC),
     field("destination.mac", Keyword, FLOW),
     field("destination.packets", Long, FLOW),
@@ -158,6 +164,15 @@ pub const FIELDS: &[Field] = &[
     field("flowsentry.anomaly.window.seconds", Long, ANOMALY),
     field("flowsentry.anomaly.window.start", Date, ANOMALY),
     field("flowsentry.anomaly.window.truncated", Boolean, ANOMALY),
+    field("flowsentry.deadletter.document", Keyword, LETTER),
+    field("flowsentry.deadletter.index", Long, LETTER),
+    field("flowsentry.deadletter.kind", Keyword, LETTER),
+    field("flowsentry.deadletter.length", Long, LETTER),
+    field("flowsentry.deadletter.line", Long, LETTER),
+    field("flowsentry.deadletter.offset", Long, LETTER),
+    field("flowsentry.deadletter.reason", Keyword, LETTER),
+    field("flowsentry.deadletter.source", Keyword, LETTER),
+    field("flowsentry.deadletter.taken", Long, LETTER),
     field("flowsentry.exception.enabled", Boolean, EXCEPTION),
     field("flowsentry.exception.expires", Date, EXCEPTION),
     field("flowsentry.exception.id", Keyword, EXCEPTION),
@@ -217,11 +232,19 @@ pub const FIELDS: &[Field] = &[
     field("network.type", Keyword, FLOW),
     field("network.vlan.id", Keyword, FLOW),
     field("observer.egress.interface.id", Keyword, FLOW),
+    field("observer.egress.interface.name", Keyword, FLOW),
     field("observer.ingress.interface.id", Keyword, FLOW),
+    field("observer.ingress.interface.name", Keyword, FLOW),
     field("observer.ip", Ip, TRAFFIC),
+    field("observer.name", Keyword, TRAFFIC),
     field("related.ip", Ip, TRAFFIC),
-    field("source.as.number", Long, FLOW),
+    field("source.as.number", Long, TRAFFIC),
+    field("source.as.organization.name", Keyword, TRAFFIC),
     field("source.bytes", Long, FLOW),
+    field("source.geo.city_name", Keyword, TRAFFIC),
+    field("source.geo.country_iso_code", Keyword, TRAFFIC),
+    field("source.geo.country_name", Keyword, TRAFFIC),
+    field("source.geo.name", Keyword, TRAFFIC),
     field("source.ip", Ip, TRAFFIC),
     field("source.mac", Keyword, FLOW),
     field("source.packets", Long, FLOW),
@@ -259,7 +282,7 @@ pub(super) enum Meaning {
 struct Paths {
     fields: HashMap<&'static str, &'static Field>,
     /// The families that have fields below a path.
-    parents: HashMap<&'static str, u8>,
+    parents: HashMap<&'static str, u16>,
     maps: Vec<&'static Field>,
 }
 

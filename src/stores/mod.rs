@@ -24,6 +24,7 @@ mod embedded;
 pub mod fields;
 mod filter;
 mod histogram;
+mod moment;
 mod names;
 mod request;
 mod resolve;
@@ -48,6 +49,7 @@ pub use cluster::{
 pub use document::Document;
 pub use embedded::{EmbeddedConfig, EmbeddedStore};
 pub use filter::{Filter, Limit, Scalar};
+pub use moment::{Moment, Pages};
 pub use names::{
     DocumentId, Family, IndexName, InvalidDocumentId, InvalidNamespace, Namespace, Period,
 };
@@ -105,14 +107,21 @@ pub trait Store: Send + Sync {
         Ok(outcome.items.into_iter().next().expect("a bulk has one item per document"))
     }
 
-    /// Hands all hits of `request` to `each`, at most `page` at a time, in order and as they were
-    /// at one moment: what is written meanwhile is not seen. Ends early when `each` breaks. Holds
-    /// a page or a hundred thousand sort keys in memory, whatever the number of hits.
+    /// Holds the documents of `family` in `namespace` as they are now, to read them in pages. What is
+    /// written later is not seen. OpenSearch before 2.4 cannot hold a moment, and a server that
+    /// forgets one (a restart, minutes without a request) is asked for a new one: a document written
+    /// meanwhile may be seen then.
     ///
-    /// The request has an order and neither aggregations nor `from` nor `search_after`; its `size`
-    /// counts for nothing. Its last sort key must be one that no two documents share, or hits may
-    /// be left out. OpenSearch before 2.4 cannot hold a moment: a document written meanwhile may
-    /// be seen there.
+    /// # Errors
+    /// When the store fails.
+    fn moment(
+        &self,
+        family: Family,
+        namespace: &Namespace,
+    ) -> Result<Box<dyn Moment + '_>, StoreError>;
+
+    /// Hands all hits of `request` to `each`, at most `page` at a time, in order and as of one
+    /// moment; see [`Self::moment`] and [`Moment::pages`]. Ends early when `each` breaks.
     ///
     /// # Errors
     /// As [`Self::search`]; some pages may have been handed out then.
@@ -121,7 +130,17 @@ pub trait Store: Send + Sync {
         request: &SearchRequest,
         page: usize,
         each: &mut dyn FnMut(Vec<Hit>) -> ControlFlow<()>,
-    ) -> Result<(), StoreError>;
+    ) -> Result<(), StoreError> {
+        request.check_scan(page)?;
+        let moment = self.moment(request.family, &request.namespace)?;
+        let mut pages = moment.pages(request, page)?;
+        loop {
+            let hits = pages.next_page()?;
+            if hits.is_empty() || each(hits).is_break() {
+                return Ok(());
+            }
+        }
+    }
 
     /// Drops the indices of `family`, in all namespaces, whose whole period ended at or before
     /// `cutoff`, and returns their names. Families without a period lose nothing.

@@ -27,11 +27,13 @@ pub enum Family {
     State,
     /// Exceptions that analysts wrote.
     Exceptions,
+    /// What could not be used: records that are no flows, documents that were refused.
+    DeadLetters,
 }
 
 impl Family {
     /// All families, in the order of their declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Flows,
         Self::Windows,
         Self::Anomalies,
@@ -40,6 +42,7 @@ impl Family {
         Self::Reports,
         Self::State,
         Self::Exceptions,
+        Self::DeadLetters,
     ];
 
     /// The word in index names.
@@ -53,6 +56,7 @@ impl Family {
             Self::Reports => "reports",
             Self::State => "state",
             Self::Exceptions => "exceptions",
+            Self::DeadLetters => "deadletters",
         }
     }
 
@@ -60,14 +64,14 @@ impl Family {
     pub const fn period(self) -> Period {
         match self {
             Self::Flows | Self::Windows => Period::Day,
-            Self::Anomalies | Self::Alerts | Self::Health => Period::Month,
+            Self::Anomalies | Self::Alerts | Self::Health | Self::DeadLetters => Period::Month,
             Self::Reports => Period::Year,
             Self::State | Self::Exceptions => Period::Unlimited,
         }
     }
 
     /// The family's bit in a set of families.
-    pub(super) const fn bit(self) -> u8 {
+    pub(super) const fn bit(self) -> u16 {
         1 << self as u8
     }
 }

@@ -4,7 +4,8 @@
 use std::ops::ControlFlow;
 
 use flowsentry::stores::{
-    Aggregation, Filter, Hit, Namespace, SearchRequest, Sort, SortValue, SourceFields, Store,
+    Aggregation, Family, Filter, Hit, Namespace, SearchRequest, Sort, SortValue, SourceFields,
+    Store, StoreError,
 };
 
 use super::model::{BYTES, Row, SECONDS, fill, id_of, windows};
@@ -91,7 +92,7 @@ pub fn a_scan_stops_when_told(store: &dyn Store, namespace: &Namespace) {
 pub fn a_scan_of_nothing_gives_nothing(store: &dyn Store, namespace: &Namespace) {
     let request = ordered(namespace);
     assert!(pages(store, &request, 10).is_empty());
-    let states = SearchRequest { family: flowsentry::stores::Family::State, ..request.clone() };
+    let states = SearchRequest { family: Family::State, ..request.clone() };
     let states = SearchRequest { sort: vec![Sort::ascending("event.id")], ..states };
     assert!(pages(store, &states, 10).is_empty());
     fill(store, namespace, &rows(5));
@@ -112,6 +113,79 @@ pub fn a_scan_needs_an_order(store: &dyn Store, namespace: &Namespace) {
         (ordered().filter(Filter::exists("nothing")), 10),
     ] {
         let scanned = store.scan(&request, page, &mut |_| ControlFlow::Continue(()));
-        assert!(matches!(scanned, Err(flowsentry::stores::StoreError::Request(_))));
+        assert!(matches!(scanned, Err(StoreError::Request(_))));
+    }
+}
+
+/// Readers of one moment take turns; each sees what was there when it was opened.
+pub fn several_requests_read_one_moment(store: &dyn Store, namespace: &Namespace) {
+    fill(store, namespace, &rows(60));
+    let whole = store.search(&ordered(namespace).size(1000)).unwrap().hits;
+    let moment = store.moment(Family::Windows, namespace).unwrap();
+    let some = ordered(namespace).filter(Filter::term(SECONDS, 3));
+    let mut readers = [ordered(namespace), some].map(|request| {
+        let pages = moment.pages(&request, 7).unwrap();
+        (pages, Vec::new())
+    });
+    for turn in 0..20 {
+        let late = Row::at("2026-11-21T12:00:00Z");
+        store.bulk(vec![late.document(namespace, &format!("late-{turn}"))]).unwrap();
+        for (pages, seen) in &mut readers {
+            seen.extend(pages.next_page().unwrap());
+        }
+    }
+    let [(mut all, every), (_, some)] = readers;
+    assert!(all.next_page().unwrap().is_empty(), "the end stays the end");
+    assert_eq!(every, whole);
+    let threes = whole.iter().filter(|hit| hit.source["flowsentry"]["window"]["seconds"] == 3);
+    assert_eq!(some, threes.cloned().collect::<Vec<_>>());
+    assert!(!some.is_empty());
+}
+
+/// Without a key that tells them apart, equals stand on one page.
+pub fn equals_stand_on_one_page(store: &dyn Store, namespace: &Namespace) {
+    fill(store, namespace, &rows(120));
+    let request = windows(namespace).sort(Sort::ascending(SECONDS));
+    let pages = pages(store, &request, 50);
+    let mut ids: Vec<String> = pages.concat().iter().map(|hit| hit.id.to_string()).collect();
+    ids.sort();
+    assert_eq!(ids, (0..120).map(id_of).collect::<Vec<_>>());
+    let seconds: Vec<Vec<SortValue>> = pages.concat().iter().map(|hit| hit.sort.clone()).collect();
+    assert!(seconds.is_sorted_by_key(|sort| sort_place(&sort[0])));
+}
+
+fn sort_place(value: &SortValue) -> i64 {
+    if let SortValue::Integer(number) = value { *number } else { i64::MAX }
+}
+
+pub fn a_moment_answers_its_own_family(store: &dyn Store, namespace: &Namespace) {
+    let moment = store.moment(Family::Windows, namespace).unwrap();
+    let refused =
+        |request: &SearchRequest| matches!(moment.pages(request, 10), Err(StoreError::Request(_)));
+    assert!(!refused(&ordered(namespace)));
+    assert!(refused(&SearchRequest { family: Family::Alerts, ..ordered(namespace) }));
+    assert!(refused(&ordered(&Namespace::new("another").unwrap())));
+    assert!(refused(&ordered(namespace).skip(1)));
+}
+
+/// In the order of the disk: any, but each hit once.
+pub fn without_an_order_every_hit_comes_once(store: &dyn Store, namespace: &Namespace) {
+    fill(store, namespace, &rows(230));
+    let moment = store.moment(Family::Windows, namespace).unwrap();
+    for request in [windows(namespace), windows(namespace).filter(Filter::term(SECONDS, 3))] {
+        let count = store.search(&request).unwrap().total;
+        let mut pages = moment.pages(&request, 17).unwrap();
+        let mut ids = Vec::new();
+        loop {
+            let hits = pages.next_page().unwrap();
+            assert!(hits.len() <= 17);
+            if hits.is_empty() {
+                break;
+            }
+            ids.extend(hits.iter().map(|hit| hit.id.to_string()));
+        }
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len() as u64, count);
     }
 }

@@ -11,9 +11,10 @@ mod bulk;
 mod conditions;
 mod connection;
 mod error;
+mod moment;
 mod query;
 mod results;
-mod scan;
+
 mod server;
 mod settings;
 mod store;

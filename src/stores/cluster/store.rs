@@ -1,7 +1,6 @@
 //! The contract of all stores on a cluster.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,13 +10,13 @@ use super::answer::{AnswerError, read_answer};
 use super::bulk;
 use super::connection::{Call, Cluster};
 use super::error::{Cause, ClusterError};
+use super::moment::ClusterMoment;
 use super::query::{refusal, search_body};
-use super::scan;
 use super::wire::Method;
 use crate::model::Timestamp;
 use crate::stores::document::{check_document, merge, unsign_zeros};
 use crate::stores::{
-    BulkOutcome, Document, DocumentId, Family, Filter, Hit, IndexName, Namespace, Period,
+    BulkOutcome, Document, DocumentId, Family, Filter, IndexName, Moment, Namespace, Period,
     SearchRequest, SearchResponse, Store, StoreError, Stored, UpdateOutcome, Version,
     refuse_update,
 };
@@ -250,7 +249,7 @@ impl Store for ClusterStore {
     fn search(&self, request: &SearchRequest) -> Result<SearchResponse, StoreError> {
         request.check()?;
         let targets = targets_of(request.family, &request.namespace);
-        self.refresh(|name| is_target(name, request))?;
+        self.refresh(|name| is_target(name, request.family, &request.namespace))?;
         let action = format!("searching {}", request.family.name());
         let call = Call::new(action.clone(), Method::Post, format!("/{targets}/_search"))
             .query("ignore_unavailable", "true")
@@ -264,16 +263,13 @@ impl Store for ClusterStore {
         })
     }
 
-    fn scan(
+    fn moment(
         &self,
-        request: &SearchRequest,
-        page: usize,
-        each: &mut dyn FnMut(Vec<Hit>) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        request.check_scan(page)?;
-        let targets = targets_of(request.family, &request.namespace);
-        self.refresh(|name| is_target(name, request))?;
-        scan::scan(&self.cluster, &targets, request, page, each)
+        family: Family,
+        namespace: &Namespace,
+    ) -> Result<Box<dyn Moment + '_>, StoreError> {
+        self.refresh(|name| is_target(name, family, namespace))?;
+        Ok(Box::new(ClusterMoment::open(&self.cluster, family, namespace)?))
     }
 
     fn drop_before(&self, family: Family, cutoff: Timestamp) -> Result<Vec<IndexName>, StoreError> {
@@ -306,11 +302,11 @@ impl Store for ClusterStore {
     }
 }
 
-/// Whether a search looks into the index of this name.
-fn is_target(name: &str, request: &SearchRequest) -> bool {
+/// Whether the index of this name is one of `family` in `namespace`.
+fn is_target(name: &str, family: Family, namespace: &Namespace) -> bool {
     match IndexName::parse(name) {
-        Some(index) => index.family() == request.family && *index.namespace() == request.namespace,
-        None => request.family == Family::Flows && name == stream_of(&request.namespace),
+        Some(index) => index.family() == family && index.namespace() == namespace,
+        None => family == Family::Flows && name == stream_of(namespace),
     }
 }
 

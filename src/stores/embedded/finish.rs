@@ -1,7 +1,6 @@
 //! A search over all its indices: every segment adds its part, then the parts become the answer.
 
 use std::cmp::Ordering;
-use std::ops::ControlFlow;
 
 use super::aggregate::{Segment, SegmentError, collect_all, prepare};
 use super::condition::matching;
@@ -14,8 +13,7 @@ use crate::stores::histogram::{fill, too_many};
 use crate::stores::resolve::{Condition, resolve};
 use crate::stores::{
     Aggregation, AggregationKind, AggregationResult, AggregationResults, Aggregations, Bucket,
-    Direction, Hit, Key, RequestError, SearchRequest, SearchResponse, Stats, StoreError,
-    TermsOrder,
+    Direction, Key, RequestError, SearchRequest, SearchResponse, Stats, StoreError, TermsOrder,
 };
 
 /// Answers `request`, which was checked, over `shards`.
@@ -45,32 +43,12 @@ fn find(request: &SearchRequest, shards: &[Shard]) -> Result<Found, StoreError> 
     Ok(found)
 }
 
-/// How many hits of a scan are put in order at a time: about a hundred bytes each, and one pass
-/// over the indices.
-const SCAN_CANDIDATES: usize = 100_000;
-
-/// Hands all hits of `request`, which was checked and is sorted, to `each` in pages.
-pub(super) fn scan(
+/// Returns the candidates for the hits of `request`, which was checked, in order.
+pub(super) fn candidates(
     request: &SearchRequest,
     shards: &[Shard],
-    page: usize,
-    each: &mut dyn FnMut(Vec<Hit>) -> ControlFlow<()>,
-) -> Result<(), StoreError> {
-    let wanted = page.max(SCAN_CANDIDATES / page * page);
-    let mut request = SearchRequest { size: wanted, ..request.clone() };
-    loop {
-        let found = find(&request, shards)?;
-        let is_last = found.hits.len() < wanted;
-        request.search_after = found.hits.last().map(|last| last.sort.clone());
-        for candidates in found.hits.chunks(page) {
-            if each(fetch(shards, candidates.to_vec(), &request.source)?).is_break() {
-                return Ok(());
-            }
-        }
-        if is_last {
-            return Ok(());
-        }
-    }
+) -> Result<Vec<Candidate>, StoreError> {
+    find(request, shards).map(|found| found.hits)
 }
 
 /// Returns what each of `aggregations` says about no documents at all.

@@ -17,6 +17,7 @@ use crate::stores::{
 };
 
 /// One index of a search.
+#[derive(Clone)]
 pub(super) struct Shard {
     pub name: IndexName,
     pub searcher: Searcher,

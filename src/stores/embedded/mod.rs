@@ -17,11 +17,11 @@ mod ids;
 mod index;
 mod layout;
 mod log;
+mod pages;
 mod partial;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,8 +31,9 @@ use serde_json::Value;
 
 use super::document::{check_document, merge, unsign_zeros};
 use super::{
-    BulkItem, BulkOutcome, Document, DocumentId, Family, Hit, IndexName, SearchRequest,
-    SearchResponse, Store, StoreError, Stored, UpdateOutcome, Version, refuse_update,
+    BulkItem, BulkOutcome, Document, DocumentId, Family, IndexName, Moment, Namespace,
+    SearchRequest, SearchResponse, Store, StoreError, Stored, UpdateOutcome, Version,
+    refuse_update,
 };
 use crate::model::Timestamp;
 pub(super) use finish::nothing_found;
@@ -353,14 +354,13 @@ impl Store for EmbeddedStore {
         finish::search(request, &self.shards(request)?)
     }
 
-    fn scan(
+    fn moment(
         &self,
-        request: &SearchRequest,
-        page: usize,
-        each: &mut dyn FnMut(Vec<Hit>) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        request.check_scan(page)?;
-        finish::scan(request, &self.shards(request)?, page, each)
+        family: Family,
+        namespace: &Namespace,
+    ) -> Result<Box<dyn Moment + '_>, StoreError> {
+        let request = SearchRequest::new(family, namespace.clone());
+        Ok(Box::new(pages::EmbeddedMoment::new(self.shards(&request)?, family, namespace)))
     }
 
     fn drop_before(&self, family: Family, cutoff: Timestamp) -> Result<Vec<IndexName>, StoreError> {
@@ -394,11 +394,7 @@ impl EmbeddedStore {
         let mut shards = Vec::new();
         for name in self.indices() {
             let wanted = name.family() == request.family && *name.namespace() == request.namespace;
-            let overlaps = match (request.time, name.span()) {
-                (Some(time), Some((from, to))) => time.from < to && from < time.to,
-                _ => true,
-            };
-            if !wanted || !overlaps {
+            if !wanted || !pages::overlaps(&name, request) {
                 continue;
             }
             if let Some(searcher) = self.with_index(&name, false, OpenIndex::searcher)? {
