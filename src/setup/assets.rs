@@ -21,7 +21,7 @@ pub use render::{constant_keyword_probe, render};
 
 /// The schema of all objects: grows with every change to a file of `index-templates/` that an
 /// installation must take over.
-pub const SCHEMA: u64 = 1;
+pub const SCHEMA: u64 = 2;
 
 /// Who manages the objects, under `_meta.managed_by`.
 const MANAGER: &str = "flowsentry";
@@ -117,11 +117,13 @@ pub struct Retention {
     pub anomalies: u32,
     /// Health checks and reports.
     pub reports: u32,
+    /// Dead letters.
+    pub deadletters: u32,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { flows: 14, windows: 30, anomalies: 180, reports: 400 }
+        Self { flows: 14, windows: 30, anomalies: 180, reports: 400, deadletters: 30 }
     }
 }
 

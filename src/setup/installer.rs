@@ -151,7 +151,8 @@ impl Installer {
             | Family::Health
             | Family::Reports
             | Family::State
-            | Family::Exceptions => {
+            | Family::Exceptions
+            | Family::DeadLetters => {
                 IndexName::for_event(family, namespace, self.scope.now).to_string()
             }
         }

@@ -1,7 +1,7 @@
 //! What no real server of the tests has: lifecycle policies, refused privileges, serverless.
 //! The played server answers as the documentation of the products says.
 
-use flowsentry::setup::{Action, Installer, SetupError};
+use flowsentry::setup::{Action, Installer, SCHEMA, SetupError};
 use flowsentry::stores::Flavour;
 use serde_json::json;
 
@@ -39,13 +39,13 @@ fn everything_is_put_in_place_in_the_order_in_which_it_is_needed() {
         };
         let order: Vec<usize> = writes.iter().map(place).collect();
         assert!(order.is_sorted(), "{writes:#?}");
-        // Six policies, a pipeline, three components and a template for each of eight, one of both for
+        // Seven policies, a pipeline, three components and a template for each of nine, one of both for
         // rejected records, two indices.
-        assert_eq!(writes.len(), 6 + 1 + 24 + 8 + 2 + 2);
+        assert_eq!(writes.len(), 7 + 1 + 27 + 9 + 2 + 2);
         fake.forget();
         let plan = fake.installer().plan().expect("a plan");
         assert!(plan.notes.is_empty() && fake.writes().is_empty(), "{plan}");
-        assert_eq!(plan.up_to_date(), 43, "{plan}");
+        assert_eq!(plan.up_to_date(), 48, "{plan}");
     }
 }
 
@@ -143,8 +143,9 @@ fn replaced_policies_are_put_back_when_a_later_step_fails() {
         let policy = plan.steps.iter().find(|step| step.asset.name == "flowsentry-windows");
         let policy = policy.expect("a policy").asset.clone();
         let path = format!("/{}/{}", policy.kind.path(flavour), policy.name);
-        let older = policy.body.to_string().replace("\"schema\":1", "\"schema\":0");
-        let older = older.replace("managed, schema 1", "managed, schema 0");
+        let older = policy.body.to_string();
+        let older = older.replace(&format!("\"schema\":{SCHEMA}"), "\"schema\":0");
+        let older = older.replace(&format!("managed, schema {SCHEMA}"), "managed, schema 0");
         let older: serde_json::Value = serde_json::from_str(&older).expect("JSON");
         fake.state().objects.insert(path.clone(), (older.clone(), 7));
 
@@ -164,8 +165,8 @@ fn replaced_policies_are_put_back_when_a_later_step_fails() {
         };
         assert!(text.contains(privilege), "{text}");
         let SetupError::Failed { rolled_back, left, .. } = error else { panic!("{text}") };
-        // Six policies and the pipeline; one of them was there before.
-        assert_eq!((rolled_back.len(), left.len()), (7, 0));
+        // Seven policies and the pipeline; one of them was there before.
+        assert_eq!((rolled_back.len(), left.len()), (8, 0));
         let state = fake.state();
         assert_eq!(state.objects.keys().collect::<Vec<_>>(), [&path]);
         // Read, replaced, put back: for ISM each over the state before.

@@ -39,10 +39,10 @@ fn an_empty_cluster_is_set_up_once(server: &Server) {
     assert_eq!(verified.findings, []);
     // Raw flows are probed where a data stream can be removed again.
     let probes = match installer.capabilities().data_stream_api {
-        true => 8,
-        false => 7,
+        true => 9,
+        false => 8,
     };
-    assert_eq!((verified.resolved, verified.proven), (8, probes));
+    assert_eq!((verified.resolved, verified.proven), (9, probes));
 
     let before = server.state();
     let plan = installer.plan().expect("a plan");
@@ -131,7 +131,7 @@ fn a_failing_step_takes_back_what_was_written(server: &Server) {
     let mut older = server.asset("flowsentry-windows@mappings");
     older.body["_meta"]["schema"] = json!(0);
     server.put(&older);
-    let other = json!({"index_patterns": ["flowsentry-exceptions-*"], "priority": 500});
+    let other = json!({"index_patterns": ["flowsentry-deadletters-*"], "priority": 500});
     server.send(Method::Put, &format!("/_index_template/{OTHER}-flowsentry"), other);
     let before = server.state();
 
@@ -140,13 +140,16 @@ fn a_failing_step_takes_back_what_was_written(server: &Server) {
     let error = installer.apply(&plan, false).expect_err("the last template is refused");
     let text = error.to_string();
     assert!(
-        text.starts_with("writing the index template flowsentry-exceptions: refused"),
+        text.starts_with("writing the index template flowsentry-deadletters: refused"),
         "{text}"
     );
     let SetupError::Failed { rolled_back, left, .. } = error else { panic!("{text}") };
     assert_eq!(left, []);
     assert_eq!(rolled_back.len(), plan.steps.len() - 1);
-    assert_eq!(rolled_back[0], "index template flowsentry-state", "the last is taken back first");
+    assert_eq!(
+        rolled_back[0], "index template flowsentry-exceptions",
+        "the last is taken back first"
+    );
     assert_eq!(server.state(), before);
 }
 
@@ -191,7 +194,7 @@ fn nothing_is_written_before_the_templates_are_there(server: &Server) {
     let Err(GuardError::NotReady { problems }) = guarded(false) else { panic!("it is older") };
     assert_eq!(
         problems,
-        ["the index template `flowsentry-anomalies` is of schema 0, older than 1"]
+        [format!("the index template `flowsentry-anomalies` is of schema 0, older than {SCHEMA}")]
     );
 }
 

@@ -1,6 +1,6 @@
 //! Older templates with documents under them: upgraded in place, nothing is lost.
 
-use flowsentry::setup::{Action, Asset, Upgrade};
+use flowsentry::setup::{Action, Asset, SCHEMA, Upgrade};
 use flowsentry::stores::{Flavour, Method};
 use serde_json::{Value, json};
 
@@ -56,7 +56,10 @@ fn make_older(value: &mut Value) {
             }
             object.values_mut().for_each(make_older);
         }
-        Value::String(text) => *text = text.replace("managed, schema 1", "managed, schema 0"),
+        Value::String(text) => {
+            let current = format!("managed, schema {SCHEMA}");
+            *text = text.replace(&current, "managed, schema 0");
+        }
         Value::Array(values) => values.iter_mut().for_each(make_older),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
@@ -88,7 +91,8 @@ fn an_upgrade_keeps_old_documents_readable_and_new_fields_usable(server: &Server
     let made = |action: &Action| *action == Action::Update { from: 0 } || *action == Action::Keep;
     assert!(plan.steps.iter().all(|step| made(&step.action)), "{plan}");
     let text = plan.to_string();
-    assert!(text.contains("~ component template flowsentry-windows@mappings (schema 0 -> 1)"));
+    let step = format!("~ component template flowsentry-windows@mappings (schema 0 -> {SCHEMA})");
+    assert!(text.contains(&step), "{text}");
     assert!(
         text.contains(&format!(
             "~ index {WINDOWS}: the mapping gets flowsentry.window.truncated, tags\n"

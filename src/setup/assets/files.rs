@@ -94,5 +94,6 @@ pub(super) const fn of_family(family: Family) -> FamilyFiles {
         Family::Reports => family!("reports", ages),
         Family::State => family!("state"),
         Family::Exceptions => family!("exceptions"),
+        Family::DeadLetters => family!("deadletters", ages),
     }
 }

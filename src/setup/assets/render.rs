@@ -108,7 +108,9 @@ impl Renderer {
     fn knows_setting(self, key: &str) -> bool {
         let server = self.server;
         match key {
-            "index.mode" => server.is_elasticsearch_from(8, 17) || server.serverless,
+            "index.mode" | "index.mapping.source.mode" => {
+                server.is_elasticsearch_from(8, 17) || server.serverless
+            }
             "index.lifecycle.name" => {
                 self.has_policies() && server.flavour == Flavour::Elasticsearch
             }
@@ -185,6 +187,7 @@ impl Renderer {
             Family::Windows => self.retention.windows,
             Family::Anomalies | Family::Alerts => self.retention.anomalies,
             Family::Health | Family::Reports => self.retention.reports,
+            Family::DeadLetters => self.retention.deadletters,
             Family::State | Family::Exceptions => return None,
         };
         let period = match family.period() {

@@ -102,10 +102,13 @@ fn the_files_have_no_field_of_ours_that_the_catalogue_lacks() {
         let known: BTreeSet<&str> = fields::of_family(family).map(|field| field.name).collect();
         let found = fields_of(&assets, family);
         let others = found.keys().filter(|name| !known.contains(name.as_str()));
-        // Raw flows are written by others too, with ECS fields that only dashboards look at.
-        let ours: Vec<&String> = others
-            .filter(|name| family != Family::Flows || name.starts_with("flowsentry."))
-            .collect();
+        // Raw flows are written by others too, with ECS fields that only dashboards look at, as are
+        // the points of maps.
+        let is_for_dashboards = |name: &String| {
+            (family == Family::Flows && !name.starts_with("flowsentry."))
+                || name.ends_with(".geo.location")
+        };
+        let ours: Vec<&String> = others.filter(|name| !is_for_dashboards(name)).collect();
         assert_eq!(ours, ["flowsentry.leftovers"], "{}", family.name());
     }
 }
@@ -176,7 +179,7 @@ fn a_server_without_a_function_is_not_asked_for_it() {
 
 #[test]
 fn an_index_is_deleted_when_its_youngest_document_is_old_enough() {
-    let retention = Retention { flows: 1, windows: 2, anomalies: 3, reports: 4 };
+    let retention = Retention { flows: 1, windows: 2, anomalies: 3, reports: 4, deadletters: 5 };
     for server in [elasticsearch("8.19.0"), opensearch("2.19.0")] {
         let assets = render(server, Capabilities::of_release(server), retention);
         for (name, days) in [
@@ -186,6 +189,7 @@ fn an_index_is_deleted_when_its_youngest_document_is_old_enough() {
             ("flowsentry-alerts", "34d"),
             ("flowsentry-health", "35d"),
             ("flowsentry-reports", "370d"),
+            ("flowsentry-deadletters", "36d"),
         ] {
             let policy = &body(&assets, AssetKind::Policy, name)["policy"];
             let ilm = &policy["phases"]["delete"]["min_age"];
