@@ -148,25 +148,25 @@ impl FileSource {
             let place = Place { line: self.place.line + 1, ..self.place };
             self.place = Place { offset: self.place.offset + taken, line: place.line };
             batch.records += 1;
-            let (record, decoded) = match line {
+            let (record, length, decoded) = match line {
                 Line::Whole(record) => {
                     let decoded = self.decoder.decode(record);
                     let judge = |flow: Option<_>| {
                         flow.map_or(Ok(None), |flow| Present::judge(latest, flow))
                     };
-                    (record, decoded.and_then(judge))
+                    (record, record.len() as u64, decoded.and_then(judge))
                 }
                 Line::TooLong(beginning, length) => {
                     let detail = format!("{length} bytes, at most {MAX_RECORD_BYTES} are read");
-                    (beginning, Err(Reject::new(RejectReason::TooLong, detail)))
+                    (beginning, length, Err(Reject::new(RejectReason::TooLong, detail)))
                 }
             };
             match decoded {
                 Ok(Some(flow)) => batch.flows.push(Located { flow, place }),
                 Ok(None) => {}
                 Err(reject) => {
-                    let record = record[..record.len().min(Rejected::KEPT_BYTES)].to_vec();
-                    batch.rejected.push(Rejected { place, reject, record });
+                    let rejected = Rejected::new(place, reject, record);
+                    batch.rejected.push(Rejected { length, ..rejected });
                 }
             }
         }
@@ -204,6 +204,7 @@ mod tests {
         assert_eq!(batch.flows.len(), 2);
         assert_eq!(batch.rejected[0].reject.reason, RejectReason::TooLong);
         assert_eq!(batch.rejected[0].record.len(), Rejected::KEPT_BYTES);
+        assert_eq!(batch.rejected[0].length, 10_000_000);
     }
 
     #[test]

@@ -8,18 +8,27 @@ mod decompress;
 mod delimited;
 mod file;
 pub mod kafka;
+mod letters;
 mod lines;
+mod partitions;
 mod raw;
+pub mod search;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::model::{Flow, SettingError};
+use crate::model::{Flow, Letter, SettingError, Timestamp};
+use crate::stores::StoreError;
 
 pub use crate::formats::{Reject, RejectReason};
 pub use decompress::ByteCounter;
 pub use file::{FileSource, Opening, Present};
+pub use letters::{EachLetter, LetterFilter, letters_of_file, letters_of_index};
+pub use partitions::{
+    Gained, Lag, Partition, PartitionName, PartitionRead, PartitionSource, Partitions, ReadFlow,
+    RecordPlace,
+};
 pub use raw::for_each_record;
 
 /// A flow and its place.
@@ -47,13 +56,36 @@ pub struct Rejected {
     pub place: Place,
     /// Why.
     pub reject: Reject,
-    /// Its bytes, at most [`Rejected::KEPT_BYTES`] of them.
+    /// Its bytes, at most [`Rejected::KEPT_BYTES`] of them. Of the first rejected record of a message
+    /// they are the whole message, of the others nothing.
     pub record: Vec<u8>,
+    /// How many bytes there were.
+    pub length: u64,
+    /// About its message, when it came in one.
+    pub message: Option<MessageFacts>,
+}
+
+/// What a rejected record's message was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageFacts {
+    /// The record's place in the message, from 0.
+    pub index: u32,
+    /// When the message was written, as it says itself.
+    pub time: Option<Timestamp>,
+    /// How many other records of the message became flows.
+    pub taken: u32,
 }
 
 impl Rejected {
     /// How many bytes of a rejected record are kept.
-    pub const KEPT_BYTES: usize = 64 * 1024;
+    pub const KEPT_BYTES: usize = Letter::RECORD_BYTES;
+
+    /// Returns the rejected record of which `record` is all there is.
+    pub fn new(place: Place, reject: Reject, record: &[u8]) -> Self {
+        let kept = record[..record.len().min(Self::KEPT_BYTES)].to_vec();
+        let length = u64::try_from(record.len()).unwrap_or(u64::MAX);
+        Self { place, reject, record: kept, length, message: None }
+    }
 }
 
 /// Consecutive records of one source.
@@ -95,14 +127,17 @@ pub enum SourceError {
     /// A setting cannot be used.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// Kafka does not give messages.
+    /// What keeps the flows does not give them.
     #[error("{action}: {reason}")]
-    Kafka {
+    Failed {
         /// What was tried.
         action: String,
         /// What went wrong.
         reason: String,
     },
+    /// The store that keeps the flows does not give them.
+    #[error("cannot read the indexed flows")]
+    Store(#[from] StoreError),
     /// There is nothing in it.
     #[error("`{name}` is empty")]
     Empty {

@@ -1,8 +1,8 @@
 //! Polls, decodes, hands over.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -10,21 +10,26 @@ use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
 use super::config::client_config;
-use super::context::Context;
-use super::partitions::{Partition, PartitionName, Partitions};
+use super::context::{Change, Context, Membership};
 use super::settings::KafkaInput;
-use crate::formats::{Format, MessageDecoder, Reject};
-use crate::model::{Flow, Timestamp};
-use crate::sources::{Place, Rejected, SourceError};
+use super::watch::Watch;
+use crate::formats::{Format, MessageDecoder};
+use crate::model::Timestamp;
+use crate::sources::{
+    Gained, Lag, MessageFacts, Partition, PartitionName, PartitionRead, PartitionSource,
+    Partitions, Place, ReadFlow, RecordPlace, Rejected, SourceError,
+};
 
-/// Most flows of one hand-over: about a megabyte.
-const BATCH_FLOWS: usize = 4_096;
+/// Most flows of one hand-over: about a quarter of a megabyte, which stays in the cache of a core.
+const BATCH_FLOWS: usize = 1_024;
 /// Most rejected records of one hand-over.
 const BATCH_REJECTED: usize = 64;
 /// The longest that a flow waits for others.
 const BATCH_PAUSE: Duration = Duration::from_millis(50);
 /// The longest poll: how long a stop takes to be seen.
 const POLL: Duration = Duration::from_millis(100);
+/// Most messages between two looks at the clock.
+const MESSAGES: usize = 64;
 /// How often a full queue is tried again.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
 /// A queue that is full for so long means that the other side waits for somebody: fetching is
@@ -35,57 +40,18 @@ const TELL_PAUSE: Duration = Duration::from_secs(60);
 /// How often the client tells how far the ends of the partitions are.
 const STATISTICS_MILLISECONDS: &str = "1000";
 
-/// Where a record of a message stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Located {
-    /// The number of the partition in [`Partitions`].
-    pub partition: u32,
-    /// The offset of the message.
-    pub offset: i64,
-    /// The record's place in the message, from 0.
-    pub index: u32,
-}
-
-/// A flow and its place.
-#[derive(Debug)]
-pub struct ReadFlow {
-    /// The flow.
-    pub flow: Flow,
-    /// Its place.
-    pub place: Located,
-}
-
-/// What the source hands over, in order.
-#[derive(Debug)]
-pub enum KafkaRead {
-    /// These partitions, and only these, are ours from now on.
-    Assigned(Vec<u32>),
-    /// Flows of one or several partitions; those of one are in order.
-    Flows {
-        /// The flows.
-        flows: Vec<ReadFlow>,
-        /// Records that could not be decoded.
-        rejected: Vec<(Located, Rejected)>,
-        /// For each partition that was read, the offset of the message that comes next.
-        next: Vec<(u32, i64)>,
-        /// Records read, those without a flow included.
-        records: u64,
-    },
-    /// A partition has stood at its end for the set time.
-    Idle(u32),
-}
-
 /// A consumer of a group. Reads on one thread, commits on any.
 pub struct KafkaSource {
     consumer: BaseConsumer<Context>,
     settings: KafkaInput,
     format: Option<&'static dyn Format>,
+    lag: Mutex<Lag>,
 }
 
 impl KafkaSource {
-    /// Joins the group. `partitions` says where to begin those that it knows; with
-    /// `is_first_start` all others begin at the committed offset or at `start`, else at their
-    /// first message.
+    /// Reads all partitions, alone in the group. `partitions` says where to begin those that it
+    /// knows; with `is_first_start` all others begin at the committed offset or at `start`, else at
+    /// their first message.
     ///
     /// # Errors
     /// When the client cannot be made of the settings. Brokers that are away are waited for.
@@ -95,25 +61,68 @@ impl KafkaSource {
         partitions: Partitions,
         is_first_start: bool,
     ) -> Result<Self, SourceError> {
-        let refused = |error: KafkaError| SourceError::Kafka {
+        Self::with(settings, format, partitions, Membership::Judge { is_first_start })
+    }
+
+    /// Shares the partitions with the other members of the group; each begins where its last reader
+    /// committed, with the mark that was left there.
+    ///
+    /// # Errors
+    /// As [`KafkaSource::open`].
+    pub fn join(
+        settings: &KafkaInput,
+        format: Option<&'static dyn Format>,
+        partitions: Partitions,
+    ) -> Result<Self, SourceError> {
+        Self::with(settings, format, partitions, Membership::Shared)
+    }
+
+    fn with(
+        settings: &KafkaInput,
+        format: Option<&'static dyn Format>,
+        partitions: Partitions,
+        membership: Membership,
+    ) -> Result<Self, SourceError> {
+        let refused = |error: KafkaError| SourceError::Failed {
             action: "opening the consumer".to_owned(),
             reason: error.to_string(),
         };
-        let context = Context::new(partitions, settings.start, is_first_start);
+        let context = Context::new(partitions, settings.start, membership);
         let consumer: BaseConsumer<Context> =
-            consumer_config(settings)?.create_with_context(context).map_err(refused)?;
+            consumer_config(settings, membership)?.create_with_context(context).map_err(refused)?;
         let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(refused)?;
-        Ok(Self { consumer, settings: settings.clone(), format })
+        Ok(Self { consumer, settings: settings.clone(), format, lag: Mutex::default() })
     }
 
-    /// Reads until `is_stopped`, or until nobody listens.
-    ///
-    /// # Errors
-    /// When the client is broken, or stuck although there are messages.
-    pub fn read(
+    /// As [`PartitionSource::commit`], with a mark for whoever reads the partition next.
+    pub fn commit_marked(&self, next: &[(PartitionName, i64, String)]) {
+        let marked = next.iter().map(|(name, offset, mark)| (name, *offset, mark.as_str()));
+        self.commit_all(marked);
+    }
+
+    fn commit_all<'n>(&self, next: impl Iterator<Item = (&'n PartitionName, i64, &'n str)>) {
+        let mut list = TopicPartitionList::new();
+        for (name, offset, mark) in next {
+            let mut element = list.add_partition(&name.topic, name.partition);
+            if let Err(error) = element.set_offset(Offset::Offset(offset)) {
+                tracing::warn!(%error, partition = %name, "an offset cannot be committed");
+            }
+            if !mark.is_empty() {
+                element.set_metadata(mark);
+            }
+        }
+        if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
+            tracing::warn!(%error, "offsets are not committed; the next time tries again");
+        }
+    }
+}
+
+impl PartitionSource for KafkaSource {
+    /// Fails when the client is broken, or stuck although there are messages.
+    fn read(
         &self,
-        to: &SyncSender<KafkaRead>,
+        to: &SyncSender<PartitionRead>,
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<(), SourceError> {
         let mut reading = Reading::new(self);
@@ -128,19 +137,12 @@ impl KafkaSource {
         }
     }
 
-    /// Tells the broker from where each partition would be read again. Failing is no loss: what
-    /// counts is the snapshot.
-    pub fn commit(&self, next: &[(PartitionName, i64)]) {
-        let mut list = TopicPartitionList::new();
-        for (name, offset) in next {
-            let offset = Offset::Offset(*offset);
-            if let Err(error) = list.add_partition_offset(&name.topic, name.partition, offset) {
-                tracing::warn!(%error, partition = %name, "an offset cannot be committed");
-            }
-        }
-        if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
-            tracing::warn!(%error, "offsets are not committed; the next snapshot tries again");
-        }
+    fn lag(&self) -> Option<Lag> {
+        Some(*self.lag.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn commit(&self, next: &[(PartitionName, i64)]) {
+        self.commit_all(next.iter().map(|(name, offset)| (name, *offset, "")));
     }
 }
 
@@ -151,40 +153,36 @@ struct Reading<'a> {
     batch: Batch,
     /// The partition of the last message: most follow one of the same.
     current: Option<Arc<Partition>>,
-    assigned: Vec<Quiet>,
+    watch: Watch,
+    /// When the clock was looked at last.
+    now: Instant,
     looked: Instant,
     last_message: Instant,
     /// The last problem that was told.
     told: Option<(String, Instant)>,
 }
 
-/// Since when a partition has nothing to read.
-struct Quiet {
-    partition: Arc<Partition>,
-    since: Option<Instant>,
-    is_told: bool,
-}
-
 #[derive(Default)]
 struct Batch {
     flows: Vec<ReadFlow>,
-    rejected: Vec<(Located, Rejected)>,
+    rejected: Vec<(RecordPlace, Rejected)>,
     next: HashMap<u32, i64>,
     records: u64,
     begun: Option<Instant>,
 }
 
 impl Batch {
-    fn is_due(&self) -> bool {
+    fn is_due(&self, now: Instant) -> bool {
         self.flows.len() >= BATCH_FLOWS
             || self.rejected.len() >= BATCH_REJECTED
-            || self.begun.is_some_and(|begun| begun.elapsed() >= BATCH_PAUSE)
+            || self.begun.is_some_and(|begun| now.duration_since(begun) >= BATCH_PAUSE)
     }
 
-    fn take(&mut self) -> Option<KafkaRead> {
+    fn take(&mut self) -> Option<PartitionRead> {
         self.begun.take()?;
-        let Self { flows, rejected, next, records, .. } = std::mem::take(self);
-        Some(KafkaRead::Flows { flows, rejected, next: next.into_iter().collect(), records })
+        let empty = Self { flows: Vec::with_capacity(BATCH_FLOWS), ..Self::default() };
+        let Self { flows, rejected, next, records, .. } = std::mem::replace(self, empty);
+        Some(PartitionRead::Flows { flows, rejected, next: next.into_iter().collect(), records })
     }
 }
 
@@ -195,53 +193,77 @@ impl<'a> Reading<'a> {
             decoder: MessageDecoder::new(source.format),
             batch: Batch::default(),
             current: None,
-            assigned: Vec::new(),
+            watch: Watch::default(),
+            now: Instant::now(),
             looked: Instant::now(),
             last_message: Instant::now(),
             told: None,
         }
     }
 
-    /// Polls once. Returns whether somebody still listens.
+    /// Reads what is there, up to the next look at the clock. Returns whether somebody still listens.
     fn step(
         &mut self,
-        to: &SyncSender<KafkaRead>,
+        to: &SyncSender<PartitionRead>,
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<bool, SourceError> {
         let consumer = &self.source.consumer;
-        let wait = match self.batch.begun {
-            Some(begun) => BATCH_PAUSE.saturating_sub(begun.elapsed()),
+        let mut wait = match self.batch.begun {
+            Some(begun) => BATCH_PAUSE.saturating_sub(self.now.duration_since(begun)),
             None => POLL,
         };
-        match consumer.poll(wait) {
-            Some(Ok(message)) => self.take(&message),
-            Some(Err(error)) => self.judge(&error)?,
-            None => {}
-        }
-        if let Some(assigned) = consumer.context().new_assignment() {
-            // What was read before belongs before.
-            if !self.hand_over(to, is_stopped) {
-                return Ok(false);
+        for _ in 0..MESSAGES {
+            match consumer.poll(wait) {
+                Some(Ok(message)) => self.take(&message),
+                Some(Err(error)) => self.judge(&error)?,
+                // Nothing is there, or the assignment has changed.
+                None => break,
             }
-            let ids = assigned.iter().map(|partition| partition.id).collect();
-            let quiet = |partition| Quiet { partition, since: None, is_told: false };
-            self.assigned = assigned.into_iter().map(quiet).collect();
-            if !self.send(KafkaRead::Assigned(ids), to, is_stopped) {
-                return Ok(false);
-            }
+            wait = Duration::ZERO;
         }
-        if self.batch.is_due() && !self.hand_over(to, is_stopped) {
+        self.now = Instant::now();
+        let changes = consumer.context().take_changes();
+        // What was read before belongs before.
+        if !changes.is_empty() && !self.hand_over(to, is_stopped) {
             return Ok(false);
         }
-        if self.looked.elapsed() >= Duration::from_secs(1) {
-            self.looked = Instant::now();
+        for change in changes {
+            let read = self.change(change);
+            if !self.send(read, to, is_stopped) {
+                return Ok(false);
+            }
+        }
+        if self.batch.is_due(self.now) && !self.hand_over(to, is_stopped) {
+            return Ok(false);
+        }
+        if self.now.duration_since(self.looked) >= Duration::from_secs(1) {
+            self.looked = self.now;
             return self.look_at_ends(to, is_stopped);
         }
         Ok(true)
     }
 
+    fn change(&mut self, change: Change) -> PartitionRead {
+        self.current = None;
+        match change {
+            Change::Gained { partitions, existing } => {
+                let mut gained = Vec::new();
+                for (partition, mark) in partitions {
+                    gained.push(Gained { id: partition.id, mark });
+                    self.watch.begin(partition);
+                }
+                PartitionRead::Gained { partitions: gained, existing }
+            }
+            Change::Lost(lost) => {
+                let ids: Vec<u32> = lost.iter().map(|partition| partition.id).collect();
+                self.watch.end(&ids);
+                PartitionRead::Lost(ids)
+            }
+        }
+    }
+
     fn take(&mut self, message: &rdkafka::message::BorrowedMessage<'_>) {
-        self.last_message = Instant::now();
+        self.last_message = self.now;
         let (topic, number, offset) = (message.topic(), message.partition(), message.offset());
         let is_current = |partition: &Arc<Partition>| {
             partition.name.partition == number && partition.name.topic == topic
@@ -265,31 +287,44 @@ impl<'a> Reading<'a> {
             }
             _ => {}
         }
-        partition.note(offset);
-        let batch = &mut self.batch;
-        batch.begun.get_or_insert_with(Instant::now);
-        batch.next.insert(partition.id, offset + 1);
         let received = message.timestamp().to_millis().map(Timestamp::from_millis);
+        partition.note(offset, received);
+        let batch = &mut self.batch;
+        batch.begun.get_or_insert(self.now);
+        batch.next.insert(partition.id, offset + 1);
         let payload = message.payload().unwrap_or_default();
+        let (flows_before, rejected_before) = (batch.flows.len(), batch.rejected.len());
         let mut records = 0;
         self.decoder.decode(payload, &mut |index, decoded| {
             records += 1;
-            let place = Located { partition: partition.id, offset, index };
+            let place = RecordPlace { partition: partition.id, offset, index };
             match decoded {
                 Ok(None) => {}
                 Ok(Some(mut flow)) => {
                     flow.received = flow.received.or(received);
+                    partition.note_flow(&flow);
                     batch.flows.push(ReadFlow { flow, place });
                 }
-                Err(reject) => batch.rejected.push((place, rejected(place, reject, payload))),
+                Err(reject) => {
+                    // The first one keeps the message for all: a megabyte may hold as many records.
+                    let is_first = batch.rejected.len() == rejected_before;
+                    let kept = if is_first { payload } else { &[] };
+                    let rejected = Rejected::new(line_of(place), reject, kept);
+                    let length = payload.len() as u64;
+                    batch.rejected.push((place, Rejected { length, ..rejected }));
+                }
             }
         });
+        let taken = u32::try_from(batch.flows.len() - flows_before).unwrap_or(u32::MAX);
+        for (place, rejected) in &mut batch.rejected[rejected_before..] {
+            rejected.message = Some(MessageFacts { index: place.index, time: received, taken });
+        }
         batch.records += records;
         self.current = Some(partition);
     }
 
     fn judge(&mut self, error: &KafkaError) -> Result<(), SourceError> {
-        let failed = || SourceError::Kafka {
+        let failed = || SourceError::Failed {
             action: "reading messages".to_owned(),
             reason: error.to_string(),
         };
@@ -316,7 +351,7 @@ impl<'a> Reading<'a> {
         self.told = Some((problem, Instant::now()));
     }
 
-    fn hand_over(&mut self, to: &SyncSender<KafkaRead>, is_stopped: &dyn Fn() -> bool) -> bool {
+    fn hand_over(&mut self, to: &SyncSender<PartitionRead>, is_stopped: &dyn Fn() -> bool) -> bool {
         match self.batch.take() {
             Some(read) => self.send(read, to, is_stopped),
             None => true,
@@ -326,8 +361,8 @@ impl<'a> Reading<'a> {
     /// Waits for room. Returns whether somebody still listens.
     fn send(
         &mut self,
-        mut read: KafkaRead,
-        to: &SyncSender<KafkaRead>,
+        mut read: PartitionRead,
+        to: &SyncSender<PartitionRead>,
         is_stopped: &dyn Fn() -> bool,
     ) -> bool {
         let begun = Instant::now();
@@ -368,7 +403,9 @@ impl<'a> Reading<'a> {
         paused.is_ok()
     }
 
-    fn resume(&self) {
+    fn resume(&mut self) {
+        // Those that are too far ahead are found again.
+        self.watch.none_is_paused();
         let consumer = &self.source.consumer;
         if let Err(error) = consumer.assignment().and_then(|list| consumer.resume(&list)) {
             tracing::warn!(%error, "fetching cannot be resumed");
@@ -378,37 +415,23 @@ impl<'a> Reading<'a> {
     /// Tells of partitions that have nothing to read; finds out when the client is stuck.
     fn look_at_ends(
         &mut self,
-        to: &SyncSender<KafkaRead>,
+        to: &SyncSender<PartitionRead>,
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<bool, SourceError> {
-        if let Some(problem) = self.source.consumer.context().take_problem() {
+        let source = self.source;
+        if let Some(problem) = source.consumer.context().take_problem() {
             self.tell(problem);
         }
-        let settings = &self.source.settings;
-        let context = self.source.consumer.context();
-        let idle = Duration::from_secs(settings.idle_seconds.into());
-        let mut told = Vec::new();
-        let mut lag = 0;
-        for quiet in &mut self.assigned {
-            let end = context.end_of(&quiet.partition.name).unwrap_or_default();
-            lag += end.lag;
-            if !end.is_reached || self.batch.next.contains_key(&quiet.partition.id) {
-                (quiet.since, quiet.is_told) = (None, false);
-                continue;
-            }
-            let since = *quiet.since.get_or_insert_with(Instant::now);
-            if since.elapsed() >= idle && !quiet.is_told {
-                quiet.is_told = true;
-                told.push(quiet.partition.id);
-            }
-        }
-        let stuck = Duration::from_secs(settings.stuck_seconds.into());
-        if lag > 0 && self.last_message.elapsed() >= stuck {
-            return Err(SourceError::Kafka {
+        let (told, lag) = self.watch.look(&source.settings, source.consumer.context());
+        *source.lag.lock().unwrap_or_else(PoisonError::into_inner) = lag;
+        self.watch.align(&source.settings, &source.consumer);
+        let stuck = Duration::from_secs(source.settings.stuck_seconds.into());
+        if lag.messages > 0 && self.last_message.elapsed() >= stuck {
+            return Err(SourceError::Failed {
                 action: "reading messages".to_owned(),
                 reason: format!(
-                    "{lag} messages wait, and none came for {} seconds",
-                    settings.stuck_seconds
+                    "{} messages wait, and none came for {} seconds",
+                    lag.messages, source.settings.stuck_seconds
                 ),
             });
         }
@@ -417,7 +440,7 @@ impl<'a> Reading<'a> {
             return Ok(false);
         }
         for id in told {
-            if !self.send(KafkaRead::Idle(id), to, is_stopped) {
+            if !self.send(PartitionRead::Idle(id), to, is_stopped) {
                 return Ok(false);
             }
         }
@@ -425,26 +448,40 @@ impl<'a> Reading<'a> {
     }
 }
 
-fn rejected(place: Located, reject: Reject, message: &[u8]) -> Rejected {
+fn line_of(place: RecordPlace) -> Place {
     let offset = u64::try_from(place.offset).unwrap_or_default();
-    let kept = message.len().min(Rejected::KEPT_BYTES);
-    let record = message.get(..kept).unwrap_or_default().to_vec();
-    Rejected { place: Place { offset, line: u64::from(place.index) + 1 }, reject, record }
+    Place { offset, line: u64::from(place.index) + 1 }
 }
 
-fn consumer_config(settings: &KafkaInput) -> Result<ClientConfig, SourceError> {
+fn consumer_config(
+    settings: &KafkaInput,
+    membership: Membership,
+) -> Result<ClientConfig, SourceError> {
     let mut config = client_config(settings)?;
     let kilobytes = u64::from(settings.queue_megabytes) * 1024;
-    config
-        .set("group.id", &settings.group_id)
+    match membership {
         // One worker of a group judges (its lease says which); for the brokers it is always the same
         // member. So nobody waits for the session of one that died, and one that comes back from
         // the dead is shown out.
-        .set("group.instance.id", format!("{}-judge", settings.group_id))
+        Membership::Judge { .. } => {
+            config
+                .set("group.instance.id", format!("{}-judge", settings.group_id))
+                .set("partition.assignment.strategy", "range");
+        }
+        // Who keeps a partition goes on with it while others come and go.
+        Membership::Shared => {
+            let session = settings.lease_seconds.clamp(6, 1_800) * 1_000;
+            config
+                .set("partition.assignment.strategy", "cooperative-sticky")
+                .set("session.timeout.ms", session.to_string())
+                .set("heartbeat.interval.ms", (session / 6).min(3_000).to_string());
+        }
+    }
+    config
+        .set("group.id", &settings.group_id)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
-        .set("partition.assignment.strategy", "range")
         .set("statistics.interval.ms", STATISTICS_MILLISECONDS)
         .set("queued.max.messages.kbytes", kilobytes.to_string())
         // The client's own second of rest after a full queue would bound the speed to one queue a

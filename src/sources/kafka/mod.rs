@@ -11,11 +11,14 @@
 mod config;
 mod consumer;
 mod context;
-mod partitions;
+mod letters;
+mod log;
 mod settings;
+mod watch;
 
 pub use config::client_config;
-pub use consumer::{KafkaRead, KafkaSource, Located as KafkaLocated, ReadFlow};
+pub use consumer::KafkaSource;
 pub use context::PartitionEnd;
-pub use partitions::{Partition, PartitionName, Partitions};
+pub use letters::letters_of_topic;
+pub use log::KafkaLog;
 pub use settings::{KafkaInput, Mechanism, Sasl, Ssl, Start};

@@ -17,8 +17,11 @@ pub struct KafkaInput {
     pub brokers: Vec<String>,
     /// Topics; one that begins with `^` is a regular expression.
     pub topics: Vec<String>,
-    /// Consumer group. One worker of a group reads, others stand by.
+    /// Consumer group. Without `partials_topic` one worker of a group reads, others stand by.
     pub group_id: String,
+    /// Topic through which all workers of the group share the work. When absent, one worker reads
+    /// and judges alone.
+    pub partials_topic: Option<String>,
     /// First part of the name by which the brokers know this worker; host and process are added.
     pub client_id: String,
     /// The format; told from the content of each message when absent.
@@ -27,6 +30,8 @@ pub struct KafkaInput {
     pub start: Start,
     /// Seconds at the end of a partition after which it is not waited for any more.
     pub idle_seconds: u32,
+    /// Seconds of traffic by which a partition may be ahead of the slowest before it is paused.
+    pub ahead_seconds: u32,
     /// Least seconds between two snapshots, after which offsets are committed; 0: one per window.
     pub snapshot_seconds: u32,
     /// Seconds after a worker's last sign of life at which another one takes over.
@@ -47,10 +52,12 @@ impl Default for KafkaInput {
             brokers: vec!["127.0.0.1:9092".to_owned()],
             topics: vec!["flows".to_owned()],
             group_id: "flowsentry".to_owned(),
+            partials_topic: None,
             client_id: "flowsentry".to_owned(),
             format: None,
             start: Start::default(),
             idle_seconds: 30,
+            ahead_seconds: 600,
             snapshot_seconds: 10,
             lease_seconds: 30,
             stuck_seconds: 300,
@@ -78,8 +85,19 @@ impl KafkaInput {
                 return Err(SettingError::new(key(name), "must not be empty"));
             }
         }
+        if let Some(topic) = &self.partials_topic {
+            if !Self::is_topic(topic) {
+                let problem = "must be the name of a topic: letters, digits, `.`, `_` and `-`";
+                return Err(SettingError::new(key("partials_topic"), problem));
+            }
+            if self.topics.contains(topic) {
+                let problem = "must not be one of `input.kafka.topics`";
+                return Err(SettingError::new(key("partials_topic"), problem));
+            }
+        }
         let ranges = [
             ("idle_seconds", self.idle_seconds, 1, 86_400),
+            ("ahead_seconds", self.ahead_seconds, 60, 86_400),
             ("snapshot_seconds", self.snapshot_seconds, 0, 3_600),
             ("lease_seconds", self.lease_seconds, 5, 3_600),
             ("stuck_seconds", self.stuck_seconds, 30, 86_400),
@@ -98,6 +116,29 @@ impl KafkaInput {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl KafkaInput {
+    /// Whether `text` can be the name of a topic.
+    pub fn is_topic(text: &str) -> bool {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        (1..=249).contains(&text.len()) && text.chars().all(is_plain)
+    }
+
+    /// Whether an entry of `topics` may mean the topic `name`. Says yes of a pattern in case of doubt:
+    /// only the letters and digits that it begins with are looked at.
+    pub fn may_mean(entry: &str, name: &str) -> bool {
+        let Some(pattern) = entry.strip_prefix('^') else { return entry == name };
+        let is_literal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let end = pattern.find(|c| !is_literal(c)).unwrap_or(pattern.len());
+        let (begin, rest) = pattern.split_at(end);
+        // What follows may take the last letter back, and `|` everything.
+        let begin = match rest.chars().next() {
+            Some('?' | '*' | '{') => begin.split_at(begin.len().saturating_sub(1)).0,
+            _ => begin,
+        };
+        pattern.contains('|') || name.starts_with(begin)
     }
 }
 
