@@ -1,8 +1,11 @@
 //! Where results go: documents to standard output, to a store, to a spool.
 
+mod enriched;
 mod kafka;
+mod letters;
 mod ndjson;
 mod patient;
+mod since;
 mod spool;
 mod store;
 mod table;
@@ -14,9 +17,12 @@ use serde_json::Value;
 use crate::model::{Timestamp, alert_document, anomaly_document, dataset};
 use crate::scorer::Output;
 
+pub use enriched::EnrichedSink;
 pub use kafka::{KafkaProducer, ProduceError};
+pub use letters::{DeadLetters, LetterFile, LetterIndex, LetterPlace, LetterTopic};
 pub use ndjson::NdjsonSink;
 pub use patient::{PatientSink, until_done};
+pub use since::{Earlier, SinceSink};
 pub use spool::Spool;
 pub use store::{Refused, StoreSink};
 pub use table::{TableSink, printable};
@@ -89,6 +95,9 @@ pub enum SinkError {
     /// The store failed.
     #[error("cannot store the results")]
     Store(#[from] crate::stores::StoreError),
+    /// The brokers failed.
+    #[error(transparent)]
+    Send(#[from] ProduceError),
     /// The store refused documents for good; all others are written.
     #[error(
         "the store refused {} documents for good, all others are written; the first: {}",

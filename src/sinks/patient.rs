@@ -48,7 +48,7 @@ pub fn until_done<E: fmt::Display>(
             done => return done,
         };
         let seconds = pause.as_secs();
-        tracing::error!(%error, seconds, "results wait: the store does not take them");
+        tracing::error!(%error, seconds, "results wait: they are not taken");
         if give_up(pause) {
             return Err(error);
         }

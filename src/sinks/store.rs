@@ -13,7 +13,7 @@ use crate::stores::{
     Store, StoreError, UpdateOutcome,
 };
 
-use super::{Dataset, Document, Sink, SinkError};
+use super::{Dataset, DeadLetters, Document, Sink, SinkError};
 use crate::testkit::crash;
 
 /// Documents of one bulk call. A cluster cuts them into requests as it likes; a folder is synced
@@ -41,6 +41,7 @@ pub struct StoreSink {
     facts: Batch,
     alerts: Batch,
     refused: Refused,
+    letters: DeadLetters,
 }
 
 /// Documents that the store refused for good.
@@ -70,7 +71,14 @@ impl StoreSink {
             facts: Batch::default(),
             alerts: Batch::default(),
             refused: Refused::default(),
+            letters: DeadLetters::discarded(),
         }
+    }
+
+    /// Hands documents that the store refuses for good on to `letters`.
+    pub fn with_letters(mut self, letters: DeadLetters) -> Self {
+        self.letters = letters;
+        self
     }
 
     /// Tells whether the store took every document so far; ask after the last flush.
@@ -93,7 +101,7 @@ impl StoreSink {
         crash::point("facts");
         for (document, item) in self.facts.take().iter().zip(outcome.items) {
             if let BulkItem::Rejected { reason, .. } = item {
-                self.note_refused(&document.id, &reason);
+                self.note_refused(document, &reason)?;
             }
         }
         Ok(())
@@ -112,12 +120,12 @@ impl StoreSink {
                 BulkItem::Duplicate => self.update_alert(alert)?,
                 BulkItem::Rejected { reason, .. } => Some(reason),
             };
-            refused.extend(refusal.map(|reason| (alert.id.clone(), reason)));
+            refused.extend(refusal.map(|reason| (alert, reason)));
         }
         crash::point("alerts");
         self.alerts.take();
-        for (id, reason) in refused {
-            self.note_refused(&id, &reason);
+        for (alert, reason) in refused {
+            self.note_refused(alert, &reason)?;
         }
         Ok(())
     }
@@ -155,13 +163,15 @@ impl StoreSink {
         Ok(Some("it kept changing while it was updated".to_owned()))
     }
 
-    fn note_refused(&mut self, id: &DocumentId, reason: &str) {
+    fn note_refused(&mut self, document: &StoredDocument, reason: &str) -> Result<(), SinkError> {
+        let id = &document.id;
         self.refused.count += 1;
         if self.refused.reasons.len() < REASONS {
             let reason = cut(reason);
             warn!(id = id.as_str(), reason, "the store refuses a document");
             self.refused.reasons.push(format!("`{}`: {reason}", id.as_str()));
         }
+        self.letters.write_refused(document, reason)
     }
 }
 
@@ -211,7 +221,9 @@ impl Sink for StoreSink {
 
     fn flush(&mut self) -> Result<(), SinkError> {
         self.send_facts()?;
-        self.send_alerts()
+        self.send_alerts()?;
+        // The position is kept after this: what was refused must not be lost then.
+        self.letters.flush()
     }
 }
 
@@ -262,7 +274,7 @@ fn says_already(stored: &Value, partial: &Value) -> bool {
 }
 
 /// The length of a document as JSON, without writing it.
-fn json_bytes(source: &Value) -> usize {
+pub(super) fn json_bytes(source: &Value) -> usize {
     struct Counter(usize);
 
     impl io::Write for Counter {
@@ -282,7 +294,7 @@ fn json_bytes(source: &Value) -> usize {
 }
 
 /// A reason of the store for a message: bounded, and harmless to a terminal.
-fn cut(reason: &str) -> String {
+pub(super) fn cut(reason: &str) -> String {
     super::printable(&reason.chars().take(REASON_CHARACTERS).collect::<String>())
 }
 

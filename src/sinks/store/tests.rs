@@ -1,11 +1,10 @@
-use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 use serde_json::json;
 
 use crate::model::Timestamp;
 use crate::stores::{
-    EmbeddedConfig, EmbeddedStore, Hit, SearchRequest, SearchResponse, Stored, Version,
+    EmbeddedConfig, EmbeddedStore, Moment, SearchRequest, SearchResponse, Stored, Version,
 };
 
 use super::*;
@@ -73,13 +72,12 @@ impl Store for Watched {
         self.inner.search(request)
     }
 
-    fn scan(
+    fn moment(
         &self,
-        request: &SearchRequest,
-        page: usize,
-        each: &mut dyn FnMut(Vec<Hit>) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        self.inner.scan(request, page, each)
+        family: Family,
+        namespace: &Namespace,
+    ) -> Result<Box<dyn Moment + '_>, StoreError> {
+        self.inner.moment(family, namespace)
     }
 
     fn drop_before(&self, family: Family, cutoff: Timestamp) -> Result<Vec<IndexName>, StoreError> {
@@ -211,4 +209,45 @@ fn what_people_set_stays() {
     sink.flush().unwrap();
     let alert = store.alert("a").source["flowsentry"]["alert"].clone();
     assert_eq!(alert, json!({"count": 2, "score": 1.0, "status": "acknowledged", "owner": "anna"}));
+}
+
+#[test]
+fn refused_documents_become_letters_once_and_are_told_all_the_same() {
+    let store = Watched::new();
+    let index = crate::sinks::LetterIndex::new(Arc::clone(&store) as _, Namespace::default());
+    let letters = DeadLetters::new(index, Box::new(|_| true), time);
+    let mut sink = store.sink().with_letters(letters);
+    for _ in 0..2 {
+        sink.write(&broken(Dataset::Window, "w")).unwrap();
+        sink.write(&broken(Dataset::Alert, "a")).unwrap();
+        sink.write(&document(Dataset::Anomaly, "n")).unwrap();
+        sink.flush().unwrap();
+    }
+    assert_eq!(store.count(Family::DeadLetters), 2, "each once");
+    assert_eq!(store.count(Family::Anomalies), 1);
+    let request = SearchRequest::new(Family::DeadLetters, Namespace::default())
+        .filter(crate::stores::Filter::term("flowsentry.deadletter.document", "w"));
+    let found = store.inner.search(&request).unwrap();
+    let letter = crate::model::Letter::from_document(&found.hits[0].source).unwrap();
+    assert_eq!((letter.reason.as_str(), letter.kind.name()), ("refused", "document"));
+    assert_eq!(letter.source, "flowsentry-windows-default-2026.11.21");
+    assert!(letter.detail.contains("source.ip"), "{}", letter.detail);
+    let kept: Value = serde_json::from_slice(&letter.bytes()).unwrap();
+    assert_eq!(kept, broken(Dataset::Window, "w").body);
+    assert!(sink.verdict().is_err());
+}
+
+#[test]
+fn letters_of_refused_documents_are_not_lost_while_the_store_is_busy() {
+    let store = Watched::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dead.ndjson");
+    let letters = DeadLetters::append_to(&path, time).unwrap();
+    let mut sink = store.sink().with_letters(letters);
+    sink.write(&broken(Dataset::Window, "w")).unwrap();
+    *store.is_busy.lock().unwrap() = true;
+    sink.flush().unwrap_err();
+    *store.is_busy.lock().unwrap() = false;
+    sink.flush().unwrap();
+    assert_eq!(std::fs::read_to_string(path).unwrap().lines().count(), 1);
 }
