@@ -116,7 +116,7 @@ impl<'a> Attempt<'a> {
         detail: String,
     ) -> Result<(), PipelineError> {
         let reject = Reject::new(RejectReason::BadTime, detail);
-        self.reject(source, &Rejected { place, reject, record: Vec::new() })
+        self.reject(source, &Rejected::new(place, reject, &[]))
     }
 
     fn reject(&mut self, source: u32, rejected: &Rejected) -> Result<(), PipelineError> {

@@ -4,39 +4,27 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::model::Timestamp;
-use crate::scorer::{Output, Scorer, State};
-use crate::sinks::{Document, Sink, until_done};
-use crate::sources::kafka::{KafkaLocated, KafkaRead, KafkaSource, PartitionName, Partitions};
-use crate::sources::{Rejected, SourceError};
+use crate::scorer::{Output, Scorer};
+use crate::sinks::Sink;
+use crate::sources::{PartitionRead, PartitionSource, RecordPlace, Rejected, SourceError};
 
-use super::position::{Keeper, PositionError, Snapshot};
-use super::{DeadLetters, PipelineError, Progress, Stop, Summary};
+use super::keeping::{Keep, Keeping};
+use super::{DeadLetters, PipelineError, Summary};
 use crate::testkit::crash;
 
 /// Hand-overs that may wait between decoding and judging: about 8 MiB.
 const QUEUE: usize = 8;
+/// How often it is told how far behind the reading is.
+pub(super) const TELL_PAUSE: Duration = Duration::from_secs(1);
 /// How long the judging side waits for a hand-over before it looks at the clock.
-const PAUSE: Duration = Duration::from_millis(100);
-/// Results wait at most so long for others before they are stored.
-const FLUSH_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// What to score, and how its position is kept.
 pub struct Partitioned<'a> {
     /// The source.
-    pub source: &'a KafkaSource,
-    /// Its partitions.
-    pub partitions: &'a Partitions,
-    /// Keeps the position.
-    pub keeper: &'a Keeper,
-    /// Least time between two snapshots.
-    pub snapshot_pause: Duration,
-    /// The present.
-    pub now: fn() -> Timestamp,
-    /// Ends the reading.
-    pub stop: &'a Stop,
-    /// Told while it goes on.
-    pub progress: &'a dyn Progress,
+    pub source: &'a dyn PartitionSource,
+    /// How its position is kept.
+    pub keep: Keep<'a>,
 }
 
 /// Scores partitions until it is stopped, and returns the numbers.
@@ -52,21 +40,10 @@ pub fn score_partitions(
     sink: &mut dyn Sink,
     dead: &mut DeadLetters,
 ) -> Result<Summary, PipelineError> {
-    let (sender, receiver) = sync_channel(QUEUE);
-    thread::scope(|scope| {
-        let reader = thread::Builder::new()
-            .name("kafka".to_owned())
-            .spawn_scoped(scope, move || run.source.read(&sender, &|| run.stop.is_asked()))
-            .expect("a thread can be started");
-        let mut judging = Judging::new(run, scorer, sink, dead);
-        let judged = judging.judge_all(&receiver);
-        // The reader ends when nobody listens.
-        drop(receiver);
-        let read = reader.join().unwrap_or_else(|_| {
-            let action = "reading messages".to_owned();
-            Err(SourceError::Kafka { action, reason: "the thread failed".to_owned() })
-        });
-        judged?;
+    let stop = run.keep.stop;
+    let mut judging = Judging::new(run, scorer, sink, dead);
+    let judged = read_beside(run.source, &|| stop.is_asked(), |reads| judging.judge_all(reads));
+    judged.and_then(|read| {
         judging.finish()?;
         read?;
         let mut summary = judging.summary;
@@ -76,18 +53,38 @@ pub fn score_partitions(
     })
 }
 
+/// Reads on a thread of its own while `take` takes what is read; how the reading ended.
+pub(super) fn read_beside(
+    source: &dyn PartitionSource,
+    is_stopped: &(dyn Fn() -> bool + Sync),
+    take: impl FnOnce(&Receiver<PartitionRead>) -> Result<(), PipelineError>,
+) -> Result<Result<(), SourceError>, PipelineError> {
+    let (sender, receiver) = sync_channel(QUEUE);
+    thread::scope(|scope| {
+        let reader = thread::Builder::new()
+            .name("partitions".to_owned())
+            .spawn_scoped(scope, move || source.read(&sender, &|| is_stopped()))
+            .expect("a thread can be started");
+        let taken = take(&receiver);
+        // The reader ends when nobody listens.
+        drop(receiver);
+        let read = reader.join().unwrap_or_else(|_| {
+            let action = "reading messages".to_owned();
+            Err(SourceError::Failed { action, reason: "the thread failed".to_owned() })
+        });
+        taken.map(|()| read)
+    })
+}
+
 struct Judging<'a> {
     run: &'a Partitioned<'a>,
     scorer: &'a mut Scorer,
-    sink: &'a mut dyn Sink,
+    keeping: Keeping<'a>,
     dead: &'a mut DeadLetters,
     summary: Summary,
     outputs: Vec<Output>,
-    kept: Instant,
-    flushed: Instant,
-    is_dirty: bool,
-    /// Something was read since the last snapshot.
-    has_news: bool,
+    /// When it was told last how far behind it is.
+    told: Instant,
 }
 
 impl<'a> Judging<'a> {
@@ -97,62 +94,60 @@ impl<'a> Judging<'a> {
         sink: &'a mut dyn Sink,
         dead: &'a mut DeadLetters,
     ) -> Self {
-        Self {
-            run,
-            scorer,
-            sink,
-            dead,
-            summary: Summary::default(),
-            outputs: Vec::new(),
-            kept: Instant::now(),
-            flushed: Instant::now(),
-            is_dirty: false,
-            has_news: false,
-        }
+        let keeping = Keeping::new(run.keep, sink);
+        let (summary, outputs) = (Summary::default(), Vec::new());
+        Self { run, scorer, keeping, dead, summary, outputs, told: Instant::now() }
     }
 
-    fn judge_all(&mut self, reads: &Receiver<KafkaRead>) -> Result<(), PipelineError> {
+    fn judge_all(&mut self, reads: &Receiver<PartitionRead>) -> Result<(), PipelineError> {
         loop {
             match reads.recv_timeout(PAUSE) {
                 Ok(read) => self.take(read)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
+            self.dead.flush_due().map_err(PipelineError::DeadLetters)?;
             self.keep()?;
         }
     }
 
-    fn take(&mut self, read: KafkaRead) -> Result<(), PipelineError> {
-        self.has_news = true;
+    fn take(&mut self, read: PartitionRead) -> Result<(), PipelineError> {
+        self.keeping.has_news = true;
         match read {
-            // Those that are not ours any more stay known: nobody else reads them while the lease
-            // is ours, and windows wait for them.
-            KafkaRead::Assigned(ids) => {
-                ids.into_iter().for_each(|id| self.scorer.expect(id));
-                Ok(())
+            PartitionRead::Gained { partitions, existing } => {
+                partitions.iter().for_each(|gained| self.scorer.expect(gained.id));
+                self.forget_all_but(&existing);
+                self.keeping.write(&mut self.outputs)
             }
-            KafkaRead::Idle(id) => {
+            // They stay known: nobody else reads them while the lease is ours, and windows wait for
+            // them.
+            PartitionRead::Lost(_) => Ok(()),
+            PartitionRead::Idle(id) => {
                 self.scorer.rest(id, &mut self.outputs);
                 if self.scorer.is_at_rest() {
                     tracing::info!("everything is read; waiting for more");
                 }
-                self.write_outputs()
+                self.keeping.write(&mut self.outputs)
             }
-            KafkaRead::Flows { flows, rejected, next, records } => {
+            PartitionRead::Passed(id, time) => {
+                self.scorer.pass(id, time, &mut self.outputs);
+                self.keeping.write(&mut self.outputs)
+            }
+            PartitionRead::Flows { flows, rejected, next, records } => {
                 crash::point("polled");
                 self.summary.records += records;
                 for (place, rejected) in &rejected {
                     self.reject(*place, rejected)?;
                 }
-                self.run.progress.scored(flows.len() as u64);
+                self.run.keep.progress.scored(flows.len() as u64);
                 let mut message = None;
                 for read in flows {
-                    let KafkaLocated { partition, offset, .. } = read.place;
+                    let RecordPlace { partition, offset, .. } = read.place;
                     if message.replace((partition, offset)) != Some((partition, offset)) {
                         self.scorer.at(partition, offset);
                     }
                     self.scorer.add(partition, read.flow, &mut self.outputs);
-                    self.write_outputs()?;
+                    self.keeping.write(&mut self.outputs)?;
                 }
                 next.into_iter().for_each(|(id, offset)| self.scorer.at(id, offset));
                 crash::point("scored");
@@ -161,16 +156,21 @@ impl<'a> Judging<'a> {
         }
     }
 
-    fn write_outputs(&mut self) -> Result<(), PipelineError> {
-        self.is_dirty |= !self.outputs.is_empty();
-        for output in self.outputs.drain(..) {
-            self.sink.write(&Document::of(&output))?;
+    /// Does not wait for partitions that do not exist any more.
+    fn forget_all_but(&mut self, existing: &[u32]) {
+        if existing.is_empty() {
+            return;
         }
-        Ok(())
+        for id in self.scorer.partitions() {
+            if !existing.contains(&id) {
+                tracing::info!(partition = id, "a partition is gone and not waited for");
+                self.scorer.rest(id, &mut self.outputs);
+            }
+        }
     }
 
-    fn reject(&mut self, place: KafkaLocated, rejected: &Rejected) -> Result<(), PipelineError> {
-        let partition = self.run.partitions.get(place.partition);
+    fn reject(&mut self, place: RecordPlace, rejected: &Rejected) -> Result<(), PipelineError> {
+        let partition = self.run.keep.partitions.get(place.partition);
         let source = partition.map_or_else(String::new, |partition| partition.name.to_string());
         let reject = &rejected.reject;
         let offset = u64::try_from(place.offset).unwrap_or_default();
@@ -180,50 +180,25 @@ impl<'a> Judging<'a> {
 
     /// Stores what waits, and keeps the position when there is a new one.
     fn keep(&mut self) -> Result<(), PipelineError> {
-        if let Some(state) = self.scorer.take_state() {
-            self.flush()?;
-            self.keep_state(state)?;
-            (self.kept, self.has_news) = (Instant::now(), false);
-        } else if self.is_dirty && self.flushed.elapsed() >= FLUSH_PAUSE {
-            self.flush()?;
+        let (dead, source) = (&mut *self.dead, self.run.source);
+        if self.told.elapsed() >= TELL_PAUSE {
+            self.told = Instant::now();
+            if let Some(lag) = source.lag() {
+                self.run.keep.keeper.note_lag(lag);
+                self.run.keep.progress.behind(lag);
+            }
         }
-        if self.has_news && self.kept.elapsed() >= self.run.snapshot_pause {
-            self.scorer.request_state();
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), PipelineError> {
-        self.sink.flush()?;
-        self.dead.flush().map_err(PipelineError::DeadLetters)?;
-        (self.flushed, self.is_dirty) = (Instant::now(), false);
-        if let Some(time) = self.scorer.judged_through() {
-            self.run.progress.judged_through(time);
-        }
-        Ok(())
-    }
-
-    fn keep_state(&mut self, state: State) -> Result<(), PipelineError> {
-        let name_of = |id: u32| self.run.partitions.get(id).map(|known| (id, known.name.clone()));
-        let names = state.positions.iter().filter_map(|(id, _)| name_of(*id)).collect();
-        let snapshot = Snapshot::new(state, names);
-        let passes = |error: &PositionError| matches!(error, PositionError::Store(_));
-        let run = self.run;
-        until_done(&|pause| run.stop.wait(pause), passes, || {
-            run.keeper.save(&snapshot, (run.now)())
-        })?;
-        tracing::debug!(closed_through = %snapshot.state.closed_through, "the position is kept");
-        crash::point("kept");
-        let next: Vec<(PartitionName, i64)> =
-            snapshot.positions().map(|(name, position)| (name.clone(), position.offset)).collect();
-        self.run.source.commit(&next);
-        crash::point("committed");
-        Ok(())
+        self.keeping.step(
+            self.scorer,
+            &mut || dead.flush().map_err(PipelineError::DeadLetters),
+            &|next| source.commit(next),
+        )
     }
 
     /// Everything that was found is stored before the end; the position stays where it was kept.
     fn finish(&mut self) -> Result<(), PipelineError> {
         self.keep()?;
-        self.flush()
+        self.dead.flush().map_err(PipelineError::DeadLetters)?;
+        self.keeping.flush(self.scorer)
     }
 }

@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use crate::features::Position;
 use crate::model::{Timestamp, hex};
 use crate::scorer::State;
-use crate::sources::kafka::PartitionName;
+use crate::sources::{Lag, PartitionName, Partitions};
 use crate::stores::{
     BulkItem, Document, DocumentId, Family, IndexName, Namespace, Store, StoreError, UpdateOutcome,
     Version,
@@ -75,8 +75,30 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Puts a state and the names of its partitions together.
-    pub fn new(state: State, partitions: Vec<(u32, PartitionName)>) -> Self {
+    pub fn new(state: State, partitions: &Partitions) -> Self {
+        let positions = state.positions.iter().map(|(id, _)| *id);
+        let sources = state.log.iter().flat_map(|log| log.sources.iter().map(|(id, _)| *id));
+        let name_of = |id| partitions.get(id).map(|known| (id, known.name.clone()));
+        let partitions = positions.chain(sources).filter_map(name_of).collect();
         Self { form: FORM, partitions, state }
+    }
+
+    /// Returns the state with the numbers that its partitions have in `partitions`, each set to begin
+    /// where it is read from.
+    pub fn state_for(&self, partitions: &Partitions) -> State {
+        let mut state = self.state.clone();
+        let begun = self.positions();
+        state.positions = begun
+            .map(|(name, position)| (partitions.begin_at(name, position.offset), position))
+            .collect();
+        if let Some(log) = &mut state.log {
+            let named = log.sources.iter().filter_map(|(id, progress)| {
+                let (_, name) = self.partitions.iter().find(|(known, _)| known == id)?;
+                Some((partitions.named(name).id, *progress))
+            });
+            log.sources = named.collect();
+        }
+        state
     }
 
     /// Where each partition is read from.
@@ -119,7 +141,16 @@ pub enum Claim {
         owner: String,
         /// Until when, unless it renews.
         until: Timestamp,
+        /// Everything that ended here or before is judged, as far as is known.
+        judged_through: Option<Timestamp>,
     },
+}
+
+impl Claim {
+    /// Somebody was faster.
+    fn by_somebody(now: Timestamp) -> Self {
+        Self::Held { owner: "another".to_owned(), until: now, judged_through: None }
+    }
 }
 
 /// Keeps the position of a group that is ours. Clones share.
@@ -141,6 +172,19 @@ struct Held {
     version: Version,
     epoch: u64,
     generation: u64,
+    lag: Option<Lag>,
+}
+
+impl Held {
+    /// What every write to the document says: whose it is, until when, how far behind.
+    fn sign_of_life(&self, place: &Place, now: Timestamp) -> Value {
+        let mut body = place.lease(now, self.epoch);
+        if let Some(lag) = self.lag {
+            body["flowsentry"]["state"]["lag"] =
+                json!({"messages": lag.messages, "seconds": lag.seconds});
+        }
+        body
+    }
 }
 
 /// Who asks for which group, and where.
@@ -159,18 +203,34 @@ pub struct Claimant {
 }
 
 impl Claimant {
-    /// Asks for the group at `now`.
-    ///
-    /// # Errors
-    /// When the store fails, or the snapshot cannot be read.
-    pub fn claim(&self, now: Timestamp) -> Result<Claim, PositionError> {
-        let place = Place {
+    fn place(&self, now: Timestamp) -> Place {
+        Place {
             store: Arc::clone(&self.store),
             index: IndexName::for_event(Family::State, &self.namespace, now),
             group: self.group.clone(),
             owner: self.owner.clone(),
             lease_seconds: self.lease_seconds,
-        };
+        }
+    }
+
+    /// Returns the snapshot of the group without asking for the group; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the store fails, or the snapshot cannot be read.
+    pub fn look(&self, now: Timestamp) -> Result<Option<Snapshot>, PositionError> {
+        let place = self.place(now);
+        match place.store.get(&place.index, &place.head())? {
+            Some(stored) => place.read(&stored.source["flowsentry"]["state"]),
+            None => Ok(None),
+        }
+    }
+
+    /// Asks for the group at `now`.
+    ///
+    /// # Errors
+    /// When the store fails, or the snapshot cannot be read.
+    pub fn claim(&self, now: Timestamp) -> Result<Claim, PositionError> {
+        let place = self.place(now);
         let id = place.head();
         let Some(stored) = place.store.get(&place.index, &id)? else {
             let mut body = place.lease(now, 1);
@@ -181,20 +241,20 @@ impl Claimant {
                 BulkItem::Created => {
                     let created = place.store.get(&place.index, &id)?;
                     let version = created.ok_or(PositionError::Fenced)?.version;
-                    let held = Held { version, epoch: 1, generation: 0 };
+                    let held = Held { version, epoch: 1, generation: 0, lag: None };
                     Ok(Claim::Ours(Keeper::new(place, held), None))
                 }
-                // Somebody was faster.
-                BulkItem::Duplicate => Ok(Claim::Held { owner: "another".to_owned(), until: now }),
+                BulkItem::Duplicate => Ok(Claim::by_somebody(now)),
                 BulkItem::Rejected { reason, .. } => Err(PositionError::Refused(reason)),
             };
         };
         let state = &stored.source["flowsentry"]["state"];
         let owner = state["owner"].as_str().unwrap_or_default();
-        let until: Timestamp =
-            state["expires"].as_str().and_then(|text| text.parse().ok()).unwrap_or_default();
+        let time_of = |key: &str| -> Option<Timestamp> { state[key].as_str()?.parse().ok() };
+        let until = time_of("expires").unwrap_or_default();
         if until > now && owner != self.owner {
-            return Ok(Claim::Held { owner: owner.to_owned(), until });
+            let judged_through = time_of("closed_through");
+            return Ok(Claim::Held { owner: owner.to_owned(), until, judged_through });
         }
         let epoch = state["epoch"].as_u64().unwrap_or_default() + 1;
         let generation = state["generation"].as_u64().unwrap_or_default();
@@ -202,12 +262,10 @@ impl Claimant {
         match place.store.update(&place.index, &id, lease, stored.version)? {
             UpdateOutcome::Updated(version) => {
                 let snapshot = place.read(state)?;
-                let held = Held { version, epoch, generation };
+                let held = Held { version, epoch, generation, lag: None };
                 Ok(Claim::Ours(Keeper::new(place, held), snapshot.map(Box::new)))
             }
-            UpdateOutcome::Conflict | UpdateOutcome::Missing => {
-                Ok(Claim::Held { owner: "another".to_owned(), until: now })
-            }
+            UpdateOutcome::Conflict | UpdateOutcome::Missing => Ok(Claim::by_somebody(now)),
             UpdateOutcome::Rejected { reason } => Err(PositionError::Refused(reason)),
         }
     }
@@ -298,7 +356,7 @@ impl Keeper {
             names.push(id.to_string());
         }
         crate::testkit::crash::point("parts");
-        let mut body = self.place.lease(now, held.epoch);
+        let mut body = held.sign_of_life(&self.place, now);
         let state = &mut body["flowsentry"]["state"];
         state["parts"] = json!(names);
         state["digest"] = json!(digest_of(&text));
@@ -309,13 +367,18 @@ impl Keeper {
         Ok(())
     }
 
+    /// The next sign of life says how far behind this worker is.
+    pub fn note_lag(&self, lag: Lag) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).lag = Some(lag);
+    }
+
     /// Says that this worker lives.
     ///
     /// # Errors
     /// As [`Keeper::save`].
     pub fn renew(&self, now: Timestamp) -> Result<(), PositionError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let body = self.place.lease(now, held.epoch);
+        let body = held.sign_of_life(&self.place, now);
         self.write_head(&mut held, body)
     }
 
@@ -325,8 +388,21 @@ impl Keeper {
     /// As [`Keeper::save`].
     pub fn release(&self, now: Timestamp) -> Result<(), PositionError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut body = self.place.lease(now, held.epoch);
+        let mut body = held.sign_of_life(&self.place, now);
         body["flowsentry"]["state"]["expires"] = json!(now);
+        self.write_head(&mut held, body)
+    }
+
+    /// Forgets the snapshot and leaves the group: everything is done, and whoever takes it begins
+    /// anew.
+    ///
+    /// # Errors
+    /// As [`Keeper::save`].
+    pub fn finish(&self, now: Timestamp) -> Result<(), PositionError> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut body = self.place.lease(now, held.epoch);
+        let state = &mut body["flowsentry"]["state"];
+        (state["expires"], state["parts"]) = (json!(now), Value::Null);
         self.write_head(&mut held, body)
     }
 

@@ -109,6 +109,7 @@ impl Run<'_> {
         }
         // What is ready leaves with every batch: somebody may be watching.
         self.sink.flush()?;
+        self.dead.flush_due().map_err(PipelineError::DeadLetters)?;
         if let Some(time) = self.scorer.judged_through() {
             self.stream.progress.judged_through(time);
         }
@@ -134,7 +135,7 @@ impl Run<'_> {
         detail: String,
     ) -> Result<(), PipelineError> {
         let reject = Reject::new(RejectReason::BadTime, detail);
-        self.reject(source, &Rejected { place, reject, record: Vec::new() })
+        self.reject(source, &Rejected::new(place, reject, &[]))
     }
 
     fn reject(&mut self, source: &str, rejected: &Rejected) -> Result<(), PipelineError> {
