@@ -1,14 +1,13 @@
 //! A store that does what it is told, and whose answer never arrives.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use flowsentry::jobs::{Claim, Election, Ended, Owner};
 use flowsentry::model::Timestamp;
 use flowsentry::stores::{
-    BulkOutcome, Document, DocumentId, Family, Hit, IndexName, SearchRequest, SearchResponse,
-    Store, StoreError, Stored, UpdateOutcome, Version,
+    BulkOutcome, Document, DocumentId, Family, IndexName, Moment, Namespace, SearchRequest,
+    SearchResponse, Store, StoreError, Stored, UpdateOutcome, Version,
 };
 use serde_json::Value;
 
@@ -55,13 +54,12 @@ impl Store for Forgetful {
         self.store.search(request)
     }
 
-    fn scan(
+    fn moment(
         &self,
-        request: &SearchRequest,
-        page: usize,
-        each: &mut dyn FnMut(Vec<Hit>) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        self.store.scan(request, page, each)
+        family: Family,
+        namespace: &Namespace,
+    ) -> Result<Box<dyn Moment + '_>, StoreError> {
+        self.store.moment(family, namespace)
     }
 
     fn drop_before(&self, family: Family, cutoff: Timestamp) -> Result<Vec<IndexName>, StoreError> {

@@ -11,6 +11,7 @@
 //! are compared with.
 
 mod baseline;
+mod exporters;
 mod history;
 mod pipeline;
 mod report;
@@ -18,6 +19,7 @@ mod settings;
 mod spike;
 mod tail;
 mod text;
+mod workers;
 
 #[cfg(test)]
 mod tests;

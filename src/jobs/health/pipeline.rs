@@ -1,26 +1,16 @@
 //! Whether the flows of the hour can be trusted: were they all there, and were they sound?
 
-use std::net::IpAddr;
-
 use super::baseline::median;
-use super::history::{HOUR_SECONDS, History, Hour, by_hour, feature, network_windows};
+use super::exporters::{Exporter, export_loss, list, silent_exporters};
+use super::history::{HOUR_SECONDS, History, Hour, network_windows};
 use super::report::{HealthFinding, HealthStatus};
 use super::settings::HealthSettings;
-use crate::model::{SubjectType, Timestamp};
-use crate::stores::{
-    Aggregation, Bucket, Family, Filter, Namespace, SearchRequest, Sort, SortValue, SourceFields,
-    Store, StoreError,
-};
+use crate::model::Timestamp;
+use crate::stores::{Aggregation, Namespace, SearchRequest, Sort, SortValue, Store, StoreError};
 
-/// How many exporters are compared; far more than one site has.
-const MOST_EXPORTERS: usize = 1_000;
-/// How many exporters a sentence names.
-const NAMED_EXPORTERS: usize = 5;
-/// An exporter that sent in fewer hours was perhaps never meant to go on.
-const FEWEST_EXPORTER_HOURS: usize = 2;
 /// Windows are missing when there are fewer than this share of the usual number.
 const FEW_WINDOWS: f64 = 0.9;
-const MINUTE_SECONDS: f64 = 60.0;
+pub(super) const MINUTE_SECONDS: f64 = 60.0;
 
 /// What is being checked.
 pub(super) struct Scope<'a> {
@@ -40,14 +30,16 @@ pub(super) fn findings(
     history: &History,
 ) -> Result<Vec<HealthFinding>, StoreError> {
     let exporters = Exporter::read(scope)?;
-    Ok(vec![
-        ingest(scope, history)?,
-        freshness(scope)?,
+    let mut findings = vec![ingest(scope, history)?, freshness(scope)?];
+    findings.extend(super::workers::findings(scope)?);
+    findings.extend([
         silent_exporters(history, &exporters),
         sampling(scope, history, &exporters),
         clock_skew(scope, history),
         truncation(history),
-    ])
+    ]);
+    findings.extend(export_loss(scope, &exporters));
+    Ok(findings)
 }
 
 // Ingest: windows of the hour.
@@ -157,125 +149,12 @@ fn freshness(scope: &Scope<'_>) -> Result<HealthFinding, StoreError> {
     Ok(finding(HealthStatus::Warn).remedy(remedy).since(Some(newest)))
 }
 
-fn duration(minutes: f64) -> String {
+pub(super) fn duration(minutes: f64) -> String {
     match minutes {
         minutes if minutes < 120.0 => format!("{minutes:.0} minutes"),
         minutes if minutes < 48.0 * 60.0 => format!("{:.0} hours", minutes / 60.0),
         minutes => format!("{:.0} days", minutes / 60.0 / 24.0),
     }
-}
-
-// Exporters.
-
-/// One exporter over the checked hour and the 24 hours before it.
-struct Exporter {
-    ip: IpAddr,
-    /// The hours before the checked one in which it sent, oldest first.
-    earlier: Vec<Timestamp>,
-    sends_now: bool,
-    /// In the checked hour.
-    flows: f64,
-    unknown_sampling: f64,
-}
-
-impl Exporter {
-    fn read(scope: &Scope<'_>) -> Result<Vec<Self>, StoreError> {
-        let exporter = SubjectType::Exporter.name();
-        let hours = by_hour()
-            .with("flows", Aggregation::sum(feature("flows")))
-            .with("unknown_sampling", Aggregation::sum(feature("unknown_sampling")));
-        let from = scope.hour.plus_seconds(-24 * HOUR_SECONDS);
-        let request = SearchRequest::new(Family::Windows, scope.namespace.clone())
-            .between(from, scope.hour.plus_seconds(HOUR_SECONDS))
-            .filter(Filter::term("flowsentry.window.subject.type", exporter))
-            .source(SourceFields::None)
-            .size(0)
-            .aggregate(
-                "exporters",
-                Aggregation::terms("observer.ip", MOST_EXPORTERS).with("hours", hours),
-            );
-        let response = scope.store.search(&request)?;
-        let read = |bucket: &Bucket| Self::of(bucket, scope.hour);
-        let mut exporters: Vec<_> = response.buckets("exporters").iter().filter_map(read).collect();
-        exporters.sort_by_key(|exporter| exporter.ip);
-        Ok(exporters)
-    }
-
-    fn of(bucket: &Bucket, hour: Timestamp) -> Option<Self> {
-        let mut exporter = Self {
-            ip: bucket.key.as_ip()?,
-            earlier: Vec::new(),
-            sends_now: false,
-            flows: 0.0,
-            unknown_sampling: 0.0,
-        };
-        for bucket in bucket.buckets("hours") {
-            let start = Timestamp::from_millis(bucket.key.as_integer()?);
-            if start == hour {
-                exporter.sends_now = true;
-                exporter.flows = bucket.value("flows").unwrap_or(0.0);
-                exporter.unknown_sampling = bucket.value("unknown_sampling").unwrap_or(0.0);
-            } else {
-                exporter.earlier.push(start);
-            }
-        }
-        Some(exporter)
-    }
-
-    /// Whether it sent in at least half of the hours with flows between its first and its last: one
-    /// that speaks now and then may well be silent for an hour.
-    fn was_regular(&self, history: &History) -> bool {
-        let (Some(&first), Some(&last)) = (self.earlier.first(), self.earlier.last()) else {
-            return false;
-        };
-        let between = history.earlier.iter().filter(|hour| (first..=last).contains(&hour.start));
-        self.earlier.len() >= FEWEST_EXPORTER_HOURS && 2 * self.earlier.len() >= between.count()
-    }
-
-    fn silent_since(&self) -> Option<Timestamp> {
-        self.earlier.last().map(|hour| hour.plus_seconds(HOUR_SECONDS))
-    }
-}
-
-fn silent_exporters(history: &History, exporters: &[Exporter]) -> HealthFinding {
-    const TITLE: &str = "Exporters";
-    if history.checked.is_none() {
-        let cause = "No flows were indexed in this hour, from no exporter.";
-        return HealthFinding::new("exporters", TITLE, HealthStatus::Unknown, cause);
-    }
-    if exporters.is_empty() {
-        let cause = "The flows of the last 24 hours name no exporter.";
-        return HealthFinding::new("exporters", TITLE, HealthStatus::Unknown, cause);
-    }
-    let sending = exporters.iter().filter(|exporter| exporter.sends_now).count();
-    let silent: Vec<&Exporter> = exporters
-        .iter()
-        .filter(|exporter| !exporter.sends_now && exporter.was_regular(history))
-        .collect();
-    let known = (sending + silent.len()) as f64;
-    let finding = |status, cause| {
-        HealthFinding::new("exporters", TITLE, status, cause).figures(
-            sending as f64,
-            Some(known),
-            None,
-        )
-    };
-    if silent.is_empty() {
-        return finding(HealthStatus::Ok, format!("{sending} exporters sent flows."));
-    }
-    let names = |exporter: &&Exporter| match exporter.silent_since() {
-        Some(since) => format!("{} (since {})", exporter.ip, minute(since)),
-        None => exporter.ip.to_string(),
-    };
-    let cause = format!(
-        "{} of {known} exporters fell silent: {}.",
-        silent.len(),
-        list(silent.iter().map(names).collect())
-    );
-    let remedy = "Check the device, its export settings and the path to the collector; after a day \
-                  of silence it is no longer named.";
-    let since = silent.iter().filter_map(|exporter| exporter.silent_since()).min();
-    finding(HealthStatus::Warn, cause).remedy(remedy).since(since)
 }
 
 // Soundness of the flows.
@@ -366,17 +245,4 @@ fn truncation(history: &History) -> HealthFinding {
         "Hosts beyond `windows.max_subjects` were counted in the totals and not judged: raise it \
          when there is memory, or find the scan or flood that invents so many addresses.",
     )
-}
-
-// Words.
-
-fn list(mut names: Vec<String>) -> String {
-    let more = names.len().saturating_sub(NAMED_EXPORTERS);
-    names.truncate(NAMED_EXPORTERS);
-    let names = names.join(", ");
-    if more > 0 { format!("{names} and {more} more") } else { names }
-}
-
-fn minute(time: Timestamp) -> String {
-    time.to_utc().format("%Y-%m-%d %H:%M UTC").to_string()
 }

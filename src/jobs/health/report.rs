@@ -41,7 +41,7 @@ impl HealthStatus {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HealthFinding {
     /// Which check: `outliers`, `outliers.<kind>`, `ingest`, `freshness`, `exporters`, `sampling`,
-    /// `clock_skew`, `truncation`.
+    /// `clock_skew`, `truncation`, `export_loss`.
     pub id: String,
     /// The check in words.
     pub title: String,
@@ -114,7 +114,7 @@ impl HealthFinding {
 }
 
 /// The numbers behind a finding. Outliers, windows and exporters are counts, ages are minutes,
-/// sampling, clock and truncation are shares from 0 to 1.
+/// sampling, clock, truncation and lost exports are shares from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Figures {
     /// What was seen.

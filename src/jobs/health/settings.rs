@@ -42,6 +42,10 @@ pub struct HealthSettings {
     pub unknown_sampling_share: f64,
     /// A greater share of flows with a wrong clock than this is a warning (0–1; 1 turns it off).
     pub clock_skew_share: f64,
+    /// A greater share of exports that an exporter numbered and that never came is a warning (0–1;
+    /// 1 turns it off). Of NetFlow 9 and sFlow the share that was usual in the hours before is
+    /// added: their datagrams without flows look like lost ones.
+    pub export_loss_share: f64,
 }
 
 impl Default for HealthSettings {
@@ -59,6 +63,7 @@ impl Default for HealthSettings {
             gap_minutes: 10,
             unknown_sampling_share: 0.1,
             clock_skew_share: 0.01,
+            export_loss_share: 0.01,
         }
     }
 }
@@ -87,7 +92,8 @@ impl HealthSettings {
             return Err(SettingError::new("health.critical_factor", problem));
         }
         share("health.unknown_sampling_share", self.unknown_sampling_share)?;
-        share("health.clock_skew_share", self.clock_skew_share)
+        share("health.clock_skew_share", self.clock_skew_share)?;
+        share("health.export_loss_share", self.export_loss_share)
     }
 
     /// The schedule; its times are in [`Self::zone`].
@@ -160,6 +166,7 @@ mod tests {
             message(|settings| settings.gap_minutes = 61),
             message(|settings| settings.unknown_sampling_share = -0.1),
             message(|settings| settings.clock_skew_share = f64::NAN),
+            message(|settings| settings.export_loss_share = 1.5),
         ];
         insta::assert_snapshot!(messages.join("\n"));
     }

@@ -1,5 +1,7 @@
 //! The check against an embedded store that holds made windows and anomalies.
 
+mod loss;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::*;
