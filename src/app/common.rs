@@ -9,13 +9,14 @@ use anyhow::Context;
 use chrono::Utc;
 
 use crate::cli::Mode;
-use crate::config::Config;
-use crate::detect::{self, Blacklist};
+use crate::config::{Config, DeadLetterSettings};
+use crate::detect::{self, Blacklist, Detector};
+use crate::enrich::{Enricher, SharedEnricher};
 use crate::model::Timestamp;
-use crate::pipeline::{DeadLetters, Summary};
-use crate::scorer::Scorer;
+use crate::pipeline::{DeadLetters, Stop, Summary};
+use crate::scorer::{Fold, MergedScorer, Scorer};
 use crate::setup;
-use crate::sinks::printable;
+use crate::sinks::{LetterFile, LetterIndex, LetterTopic, printable};
 use crate::sources::Present;
 use crate::stores::{Cluster, ClusterSettings, ClusterStore, EmbeddedConfig, EmbeddedStore, Store};
 
@@ -105,11 +106,39 @@ pub(super) fn read_blacklists(paths: &[PathBuf]) -> anyhow::Result<Blacklist> {
     Ok(Blacklist::parse(&bytes))
 }
 
-/// Opens the file of dead letters, where there is one.
-pub(super) fn open_dead_letters(path: Option<&PathBuf>) -> anyhow::Result<DeadLetters> {
-    let Some(path) = path else { return Ok(DeadLetters::discarded()) };
-    DeadLetters::append_to(path)
-        .with_context(|| format!("opening the dead letters `{}`", path.display()))
+/// Reads the files of the settings that tell places and names; `None` when there are none.
+pub(super) fn open_enrichment(config: &Config) -> anyhow::Result<Option<SharedEnricher>> {
+    if config.enrichment.files().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(SharedEnricher::new(Enricher::read(&config.enrichment)?)))
+}
+
+/// Opens the place of dead letters that `settings` name, where there is one; `store` is asked for the
+/// store when they go there. A place that is away is waited for until `stop`, without one not at all.
+pub(super) fn open_dead_letters(
+    config: &Config,
+    settings: &DeadLetterSettings,
+    store: &dyn Fn() -> anyhow::Result<Arc<dyn Store>>,
+    stop: Option<&Stop>,
+) -> anyhow::Result<DeadLetters> {
+    let (waiting, stopping) = (stop.cloned(), stop.cloned());
+    let give_up = Box::new(move |pause| waiting.as_ref().is_none_or(|stop| stop.wait(pause)));
+    if let Some(path) = &settings.path {
+        let file = LetterFile::open(path)
+            .with_context(|| format!("opening the dead letters `{}`", path.display()))?;
+        return Ok(DeadLetters::new(file, give_up, now));
+    }
+    if let (Some(topic), Some(kafka)) = (&settings.topic, &config.input.kafka) {
+        let is_stopped = Box::new(move || stopping.as_ref().is_some_and(Stop::is_asked));
+        let topic = LetterTopic::new(kafka.clone(), topic.clone(), is_stopped);
+        return Ok(DeadLetters::new(topic, give_up, now));
+    }
+    if settings.index {
+        let index = LetterIndex::new(store()?, config.namespace()?);
+        return Ok(DeadLetters::new(index, give_up, now));
+    }
+    Ok(DeadLetters::discarded())
 }
 
 /// Makes scorers of the settings with a shared list of addresses.
@@ -120,14 +149,29 @@ pub(super) struct ScorerFactory<'a> {
 }
 
 impl ScorerFactory<'_> {
-    /// Returns a scorer that has seen nothing.
-    pub(super) fn make(&self) -> Scorer {
-        let detectors = match self.mode {
+    fn detectors(&self) -> Vec<Box<dyn Detector>> {
+        match self.mode {
             Mode::Collect => Vec::new(),
             Mode::Detect => detect::build(&self.config.detectors, &self.context)
                 .expect("the settings were checked when they were read"),
-        };
-        Scorer::new(self.config.windows.clone(), self.config.alerts.clone(), detectors)
+        }
+    }
+
+    /// Returns a scorer that has seen nothing.
+    pub(super) fn make(&self) -> Scorer {
+        let Config { windows, alerts, .. } = &self.config;
+        Scorer::new(windows.clone(), alerts.clone(), self.detectors())
+    }
+
+    /// Returns a fold that has seen nothing.
+    pub(super) fn make_fold(&self) -> Fold {
+        Fold::new(self.config.windows.clone(), self.detectors())
+    }
+
+    /// Returns a scorer of partials that has seen nothing; `log` is the number of their partition.
+    pub(super) fn make_merged(&self, log: u32) -> MergedScorer {
+        let Config { windows, alerts, .. } = &self.config;
+        MergedScorer::new(windows.clone(), alerts.clone(), self.detectors(), log)
     }
 }
 

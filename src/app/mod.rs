@@ -1,25 +1,31 @@
 //! Wiring: from the command line to the modules and back to an exit code.
 
+mod backfill;
 mod common;
+mod deadletter;
 mod demo;
 mod export;
 mod health;
 mod kafka;
+mod logged;
 mod logging;
 mod produce;
 mod progress;
+mod reload;
 mod report;
 mod retention;
 mod run;
 mod score;
+mod search;
 mod setup;
+mod shared;
 mod simulate;
 mod test_output;
 
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command, TestWhat};
+use crate::cli::{Cli, Command, DeadLetterWhat, TestWhat};
 use crate::config::Config;
 
 /// What a command ends with when nothing failed.
@@ -58,6 +64,7 @@ fn run_command(cli: &Cli) -> anyhow::Result<Outcome> {
     match &cli.command {
         Command::Score(args) => score::score(&config, args),
         Command::Run(args) => run::run(&config, args),
+        Command::Backfill(args) => backfill::backfill(&config, args),
         Command::Health(args) => health::health(&config, args),
         Command::Report(args) => report::report(&config, args),
         Command::Setup(args) => setup::setup(&config, args),
@@ -70,6 +77,10 @@ fn run_command(cli: &Cli) -> anyhow::Result<Outcome> {
         },
         Command::Simulate(args) => simulate::simulate(&config, args),
         Command::Replay(args) => produce::replay(&config, args),
+        Command::DeadLetter(args) => match &args.what {
+            DeadLetterWhat::List(args) => deadletter::list(&config, args),
+            DeadLetterWhat::Replay(args) => deadletter::replay(&config, args),
+        },
         Command::Demo(_) | Command::Export(_) => Ok(Outcome::Done),
     }
 }

@@ -1,12 +1,11 @@
 //! `run`: the worker.
 //!
 //! One blocking task scores; beside it jobs run by the clock: health checks, reports, retention, and
-//! the reload of changed blacklists. A signal stops the input, everything is awaited, nothing is
+//! the reload of changed files. A signal stops the input, everything is awaited, nothing is
 //! left half written.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::sync::watch;
@@ -16,40 +15,46 @@ use tracing::{error, info, warn};
 use crate::cli::{Mode, RunArgs};
 use crate::config::Config;
 use crate::detect::{self, SharedList};
+use crate::enrich::{Enricher, SharedEnricher};
 use crate::jobs::{
     Cadence, Election, Job, Owner, Runner, Schedule, Watermark, drive, is_asked_within,
 };
 use crate::model::Timestamp;
-use crate::pipeline::{Finite, Input, Progress, Stop, Stream, Summary, score_files, score_stream};
-use crate::sinks::{SinkError, StoreSink, printable};
+use crate::pipeline::{Finite, Input, Stop, Stream, Summary, score_files, score_stream};
+use crate::sinks::{EnrichedSink, SinkError, StoreSink, printable};
 use crate::stores::Store;
 
 use super::common::{
-    Patience, ScorerFactory, ensure_set_up, now, open_cluster, open_dead_letters, present,
-    read_blacklists, store_on,
+    Patience, ScorerFactory, ensure_set_up, now, open_cluster, open_dead_letters, open_enrichment,
+    present, read_blacklists, store_on,
 };
-use super::kafka::Judge;
+use super::kafka::{Judge, Readable, Topics};
+use super::logged::LoggedProgress;
+use super::reload::Watched;
+use super::search::Indexed;
 use super::{Outcome, health, logging, report, retention};
 
-/// How often the blacklist files are looked at for a change.
+/// How often files are looked at for a change.
 const RELOAD_PAUSE: Duration = Duration::from_secs(5);
 /// How often retention is applied.
 const RETENTION_PAUSE: Duration = Duration::from_secs(3600);
-/// Progress is logged about every so many flows.
-const LOG_FLOWS: u64 = 1_000_000;
 
 /// Runs until the input ends (`--once`) or a signal comes.
 pub(super) fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Outcome> {
     logging::start(&config.logging);
-    match (&config.input.files, &config.input.kafka) {
-        (None, None) => {
-            bail!("there is no input: set `input.kafka.brokers` or `input.files.paths`");
-        }
-        (Some(files), _) if args.once && files.follow => {
+    let input = &config.input;
+    match (&input.files, &input.kafka, &input.search) {
+        (None, None, None) => bail!(
+            "there is no input: set `input.kafka.brokers`, `input.search` or `input.files.paths`"
+        ),
+        (Some(files), ..) if args.once && files.follow => {
             bail!("`--once` needs an input that ends: set `input.files.follow` to false");
         }
-        (_, Some(_)) if args.once => {
+        (_, Some(_), _) if args.once => {
             bail!("`--once` needs an input that ends: Kafka has no end");
+        }
+        (.., Some(_)) if args.once => {
+            bail!("`--once` needs an input that ends: `flowsentry backfill` ends");
         }
         _ => {}
     }
@@ -60,6 +65,7 @@ pub(super) fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Outcome> {
         drops_old: retention::drops_old_itself(cluster.as_ref())?,
         store: store_on(cluster, config)?,
         blacklist: SharedList::default(),
+        enrichment: open_enrichment(config)?,
         mode: args.mode,
         watermark: Watermark::default(),
     });
@@ -76,6 +82,7 @@ struct Worker {
     store: Arc<dyn Store>,
     drops_old: bool,
     blacklist: SharedList,
+    enrichment: Option<SharedEnricher>,
     mode: Mode,
     /// How far the input has been judged; jobs wait for it.
     watermark: Watermark,
@@ -145,13 +152,24 @@ impl Worker {
     fn score(&self, stop: Stop) -> anyhow::Result<Scored> {
         let config = &self.config;
         let context = detect::Context { blacklist: self.blacklist.clone() };
-        let watermark = self.watermark.clone();
-        let progress = LoggedProgress { flows: 0.into(), watermark };
-        if let Some(kafka) = &config.input.kafka {
-            let store = Arc::clone(&self.store);
-            let mode = self.mode;
-            let judge = Judge { config, store, context, mode, stop: &stop, progress: &progress };
-            let (summary, stored) = judge.run(kafka)?;
+        let progress = LoggedProgress::new(self.watermark.clone());
+        if let Some(input) = self.partitions()? {
+            let judge = Judge {
+                config,
+                store: Arc::clone(&self.store),
+                context,
+                enrichment: self.enrichment.clone(),
+                mode: self.mode,
+                since: None,
+                stop: &stop,
+                progress: &progress,
+            };
+            let kafka = config.input.kafka.as_ref();
+            let shared = kafka.and_then(|kafka| Some((kafka, kafka.partials_topic.as_ref()?)));
+            let (summary, stored) = match shared {
+                Some((kafka, topic)) => judge.run_shared(kafka, topic)?,
+                None => judge.run(&*input)?,
+            };
             return Ok(Scored { summary, stored });
         }
         let Some(files) = &config.input.files else { bail!("there is no input") };
@@ -164,8 +182,11 @@ impl Worker {
             ..Input::default()
         };
         let factory = ScorerFactory { config, context, mode: self.mode };
-        let mut dead = open_dead_letters(config.dead_letters.path.as_ref())?;
-        let mut sink = StoreSink::new(Arc::clone(&self.store), config.namespace()?);
+        let store = || Ok(Arc::clone(&self.store));
+        let mut dead = open_dead_letters(config, &config.dead_letters, &store, None)?;
+        let sink =
+            StoreSink::new(Arc::clone(&self.store), config.namespace()?).with_letters(dead.clone());
+        let mut sink = EnrichedSink::new(sink, self.enrichment.clone());
         if files.follow {
             let stream = Stream {
                 input: &input,
@@ -173,7 +194,7 @@ impl Worker {
                 progress: &progress,
             };
             let summary = score_stream(&stream, &mut factory.make(), &mut sink, &mut dead)?;
-            return Ok(Scored { summary, stored: sink.verdict() });
+            return Ok(Scored { summary, stored: sink.inner().verdict() });
         }
         let run = Finite {
             input: &input,
@@ -184,7 +205,20 @@ impl Worker {
         };
         let results = score_files(&run, &mut dead)?;
         results.spool.release(&mut sink)?;
-        Ok(Scored { summary: results.summary, stored: sink.verdict() })
+        Ok(Scored { summary: results.summary, stored: sink.inner().verdict() })
+    }
+
+    /// The input, when it consists of partitions.
+    fn partitions(&self) -> anyhow::Result<Option<Box<dyn Readable + '_>>> {
+        let config = &self.config;
+        Ok(match (&config.input.kafka, &config.input.search) {
+            (Some(input), _) => Some(Box::new(Topics { input, format: config.format()? })),
+            (None, Some(input)) => {
+                let (store, namespace) = (Arc::clone(&self.store), config.namespace()?);
+                Some(Box::new(Indexed { input, store, namespace }))
+            }
+            (None, None) => None,
+        })
     }
 
     fn start_jobs(
@@ -212,7 +246,7 @@ impl Worker {
         let mut jobs = vec![
             self.spawn_job(health, &election, asked, Self::check_health),
             self.spawn_job(report, &election, asked, Self::write_report),
-            self.spawn_repeated(RELOAD_PAUSE, asked, Self::reload_blacklist()),
+            self.spawn_repeated(RELOAD_PAUSE, asked, self.reload_files()),
         ];
         if self.drops_old {
             jobs.push(self.spawn_repeated(RETENTION_PAUSE, asked, Self::drop_old));
@@ -283,26 +317,27 @@ impl Worker {
         Ok(())
     }
 
-    /// Reads the files again when one has changed; keeps the old list when that fails.
-    fn reload_blacklist() -> impl FnMut(&Self) + Send + 'static {
-        let mut known: Option<Vec<Option<SystemTime>>> = None;
+    fn load_enrichment(&self) -> anyhow::Result<()> {
+        if let Some(shared) = &self.enrichment {
+            shared.set(Enricher::read(&self.config.enrichment)?);
+            info!("places and names loaded");
+        }
+        Ok(())
+    }
+
+    /// Reads files again that have changed.
+    fn reload_files(&self) -> impl FnMut(&Self) + Send + 'static {
+        let mut blacklists = Watched::new(self.config.detectors.blacklist.files.clone());
+        let mut enrichment = Watched::new(self.config.enrichment.files());
         move |worker| {
-            let files: &Vec<PathBuf> = &worker.config.detectors.blacklist.files;
-            let times: Vec<_> = files
-                .iter()
-                .map(|path| path.metadata().and_then(|file| file.modified()).ok())
-                .collect();
-            let changed = known.as_ref().is_some_and(|known| *known != times);
-            known = Some(times);
-            if changed && let Err(error) = worker.load_blacklist() {
-                warn!(error = %format!("{error:#}"), "the blacklist stays as it was");
-            }
+            blacklists.look("blacklist", || worker.load_blacklist());
+            enrichment.look("enrichment", || worker.load_enrichment());
         }
     }
 }
 
 /// Waits for an interrupt or a termination signal.
-async fn signalled() {
+pub(super) async fn signalled() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         let _ = tokio::signal::ctrl_c().await;
@@ -311,29 +346,6 @@ async fn signalled() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
-    }
-}
-
-/// Logs how far it is.
-struct LoggedProgress {
-    flows: std::sync::atomic::AtomicU64,
-    watermark: Watermark,
-}
-
-impl Progress for LoggedProgress {
-    fn scored(&self, flows: u64) {
-        let before = self.flows.fetch_add(flows, std::sync::atomic::Ordering::Relaxed);
-        if before / LOG_FLOWS != (before + flows) / LOG_FLOWS {
-            info!(flows = before + flows, "scoring");
-        }
-    }
-
-    fn judged_through(&self, time: Timestamp) {
-        self.watermark.advance_to(time);
-    }
-
-    fn sorting(&self) {
-        info!("the input is not in time order and is sorted first");
     }
 }
 
@@ -356,71 +368,4 @@ fn log_summary(summary: &Summary) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs::{self, File};
-
-    use crate::stores::Family;
-    use crate::testkit::ip;
-
-    fn worker(folder: &tempfile::TempDir) -> Worker {
-        let mut config = Config::default();
-        config.path.data = folder.path().to_owned();
-        config.detectors.blacklist.files = vec![folder.path().join("list.txt")];
-        let store = store_on(None, &config).expect("a new folder");
-        let (blacklist, watermark) = (SharedList::default(), Watermark::default());
-        Worker { config, store, drops_old: true, blacklist, mode: Mode::Detect, watermark }
-    }
-
-    #[test]
-    fn a_changed_blacklist_is_read_again_and_a_missing_one_leaves_the_old() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("list.txt");
-        fs::write(&path, "192.0.2.1\n").expect("it is written");
-        let worker = worker(&folder);
-        worker.load_blacklist().expect("the list is there");
-        let mut look = Worker::reload_blacklist();
-        look(&worker);
-        fs::write(&path, "192.0.2.2\n").expect("it is written");
-        let file = File::options().write(true).open(&path).expect("it is there");
-        let later = SystemTime::now() + Duration::from_secs(60);
-        file.set_modified(later).expect("its time can be set");
-        look(&worker);
-        let list = worker.blacklist.get();
-        assert!(list.contains(ip("192.0.2.2")) && !list.contains(ip("192.0.2.1")));
-        fs::remove_file(&path).expect("it is there");
-        look(&worker);
-        assert!(worker.blacklist.get().contains(ip("192.0.2.2")));
-    }
-
-    #[test]
-    fn scheduled_jobs_keep_the_verdict_and_write_the_report_of_the_day_before() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let worker = worker(&folder);
-        let due = "2026-03-03T06:00:00Z".parse().expect("a time");
-        worker.check_health(due).expect("the check is made");
-        worker.write_report(due).expect("the report is written");
-        let report = folder.path().join("reports/2026-03-02");
-        for name in ["report.html", "report.eml", "report.json"] {
-            assert!(report.join(name).exists(), "{name}");
-        }
-        let request = crate::stores::SearchRequest::new(
-            Family::Health,
-            worker.config.namespace().expect("the default is sound"),
-        );
-        assert_eq!(worker.store.search(&request).expect("an answer").total, 1);
-    }
-
-    #[test]
-    fn what_is_past_its_days_is_dropped() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let worker = worker(&folder);
-        worker.check_health("2001-03-03T06:00:00Z".parse().expect("a time")).expect("a verdict");
-        worker.drop_old();
-        let request = crate::stores::SearchRequest::new(
-            Family::Health,
-            worker.config.namespace().expect("the default is sound"),
-        );
-        assert_eq!(worker.store.search(&request).expect("an answer").total, 0);
-    }
-}
+mod tests;

@@ -8,15 +8,18 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 
 use crate::cli::{Mode, Only, OutputForm, ScoreArgs};
-use crate::config::{Config, format_named};
+use crate::config::{Config, DeadLetterSettings, format_named};
 use crate::detect;
-use crate::pipeline::{Finite, Input, Stream, Summary, score_files, score_stream};
-use crate::sinks::{Dataset, Document, NdjsonSink, Sink, SinkError, StoreSink, TableSink};
+use crate::pipeline::{DeadLetters, Finite, Input, Stream, Summary, score_files, score_stream};
+use crate::sinks::{
+    Dataset, Document, EnrichedSink, NdjsonSink, Sink, SinkError, StoreSink, TableSink,
+};
 use crate::stores::Store;
 
 use super::Outcome;
 use super::common::{
-    ScorerFactory, open_dead_letters, open_store_to_write, present, read_blacklists, summary_text,
+    ScorerFactory, open_dead_letters, open_enrichment, open_store_to_write, present,
+    read_blacklists, summary_text,
 };
 use super::progress::Bar;
 
@@ -37,9 +40,18 @@ pub(super) fn score(config: &Config, args: &ScoreArgs) -> anyhow::Result<Outcome
     let context = detect::Context::default();
     context.blacklist.set(Arc::new(read_blacklists(&lists)?));
     let factory = ScorerFactory { config, context, mode: Mode::Detect };
-    let mut dead =
-        open_dead_letters(args.dead_letters.as_ref().or(config.dead_letters.path.as_ref()))?;
-    let mut sink = Outputs::open(config, args)?;
+    let letters = match &args.dead_letters {
+        Some(path) => DeadLetterSettings { path: Some(path.clone()), ..Default::default() },
+        None => config.dead_letters.clone(),
+    };
+    let store = match args.store || letters.index {
+        true => Some(open_store_to_write(config)?),
+        false => None,
+    };
+    let store_of_letters = || store.clone().context("the store is open");
+    let mut dead = open_dead_letters(config, &letters, &store_of_letters, None)?;
+    let outputs = Outputs::open(config, args, store.clone(), &dead)?;
+    let mut sink = EnrichedSink::new(outputs, open_enrichment(config)?);
     let input = Input {
         paths: args.files.clone(),
         format,
@@ -67,10 +79,10 @@ pub(super) fn score(config: &Config, args: &ScoreArgs) -> anyhow::Result<Outcome
         results.spool.release(&mut sink)?;
         results.summary
     };
-    sink.finish()?;
+    sink.inner().finish()?;
     progress.clear();
     eprint!("{}", summary_text(&summary, begun.elapsed().as_secs_f64()));
-    finish(&summary, &sink)
+    finish(&summary, sink.inner())
 }
 
 /// The exit code tells whether anything was scored, and whether the store took all of it.
@@ -86,24 +98,29 @@ fn finish(summary: &Summary, outputs: &Outputs) -> anyhow::Result<Outcome> {
 struct Outputs {
     stdout: Box<dyn Sink>,
     only: Option<Only>,
+    is_stored: bool,
+    /// Open also when dead letters alone go there.
     store: Option<(Arc<dyn Store>, StoreSink)>,
 }
 
 impl Outputs {
-    fn open(config: &Config, args: &ScoreArgs) -> anyhow::Result<Self> {
+    fn open(
+        config: &Config,
+        args: &ScoreArgs,
+        store: Option<Arc<dyn Store>>,
+        letters: &DeadLetters,
+    ) -> anyhow::Result<Self> {
         let writer: BufWriter<Stdout> = BufWriter::with_capacity(1 << 16, io::stdout());
         let stdout: Box<dyn Sink> = match args.output {
             OutputForm::Ndjson => Box::new(NdjsonSink::new(writer)),
             OutputForm::Table => Box::new(TableSink::new(writer)),
         };
-        let store = match args.store {
-            true => {
-                let store = open_store_to_write(config)?;
-                Some((Arc::clone(&store), StoreSink::new(store, config.namespace()?)))
-            }
-            false => None,
-        };
-        Ok(Self { stdout, only: args.only, store })
+        let namespace = config.namespace()?;
+        let store = store.map(|store| {
+            let sink = StoreSink::new(Arc::clone(&store), namespace).with_letters(letters.clone());
+            (store, sink)
+        });
+        Ok(Self { stdout, only: args.only, is_stored: args.store, store })
     }
 
     /// Lets other programs see what was stored: the next one may be the health check.
@@ -127,7 +144,10 @@ impl Sink for Outputs {
         if self.prints(document.dataset) {
             self.stdout.write(document)?;
         }
-        self.store.as_mut().map_or(Ok(()), |(_, sink)| sink.write(document))
+        match &mut self.store {
+            Some((_, sink)) if self.is_stored => sink.write(document),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn flush(&mut self) -> Result<(), SinkError> {

@@ -30,6 +30,8 @@ pub enum Command {
     Score(ScoreArgs),
     /// Run as a worker: score the configured input, check health and write reports on schedule.
     Run(RunArgs),
+    /// Score the raw flows of a stretch of time that are indexed in the store, and store the results.
+    Backfill(BackfillArgs),
     /// Check the last whole hour for outlier spikes and a sick pipeline (exit code 0, 1 or 2).
     Health(HealthArgs),
     /// Write the report of a day: report.eml, report.html and report.json.
@@ -38,6 +40,12 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// Send the records of files to a topic, one message each.
     Replay(ReplayArgs),
+    /// List or replay what could not be used: records that are no flows, documents that were refused.
+    ///
+    /// The letters are those of the place under `dead_letters` in the settings. For a file of `score
+    /// --dead-letters`, say `-E dead_letters.path=FILE`.
+    #[command(name = "deadletter")]
+    DeadLetter(DeadLetterArgs),
     /// Show everything on 24 simulated hours, without any service.
     Demo(DemoArgs),
     /// Make a cluster ready: policies, pipelines, templates and indices; proves that they work.
@@ -114,6 +122,26 @@ pub enum Mode {
     /// Window summaries, anomalies and alerts.
     #[default]
     Detect,
+}
+
+/// Arguments of `backfill`.
+#[derive(Debug, Args)]
+pub struct BackfillArgs {
+    /// First moment, for example 2026-11-20T00:00:00Z. Whole windows are judged: the one that holds
+    /// it is the first.
+    #[arg(long, value_name = "TIME")]
+    pub from: Timestamp,
+    /// First moment after it; must lie a little in the past.
+    #[arg(long, value_name = "TIME")]
+    pub to: Timestamp,
+    /// Begins with what the worker of this group (`input.kafka.group_id`) has learned by its last
+    /// snapshot, and where that lies in the stretch of time, goes on from there. Without it nothing
+    /// is known at the beginning, and detectors that learn warm up first.
+    #[arg(long, value_name = "GROUP")]
+    pub learned_by: Option<String>,
+    /// Says what would be found, and stores nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Arguments of `health`.
@@ -209,6 +237,76 @@ pub struct ReplayArgs {
     /// How messages are sent.
     #[command(flatten)]
     pub produce: ProduceArgs,
+}
+
+/// Arguments of `deadletter`.
+#[derive(Debug, Args)]
+pub struct DeadLetterArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub what: DeadLetterWhat,
+}
+
+/// What can be done with dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DeadLetterWhat {
+    /// List letters, the newest first.
+    List(ListLettersArgs),
+    /// Send the messages of rejected records again, and write refused documents again.
+    ///
+    /// Messages go to the topic that they came from, documents into the store. The letters stay where
+    /// they are: what is replayed again is sent again; a document that is there by now is not doubled.
+    Replay(ReplayLettersArgs),
+}
+
+/// Arguments of `deadletter list`.
+#[derive(Debug, Args)]
+pub struct ListLettersArgs {
+    /// Only letters of this time or later.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Timestamp>,
+    /// Only letters before this time.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<Timestamp>,
+    /// Only letters with this reason, for example `unknown_format`; `refused` for documents.
+    #[arg(long, value_name = "REASON")]
+    pub reason: Option<String>,
+    /// Most letters to list.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub limit: u16,
+    /// Prints letters whole, one JSON object a line, instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `deadletter replay`.
+#[derive(Debug, Args)]
+pub struct ReplayLettersArgs {
+    /// Only letters with this reason, for example `unknown_format`; `refused` for documents.
+    #[arg(long, value_name = "REASON")]
+    pub reason: Option<String>,
+    /// Only letters with these ids; repeatable.
+    #[arg(long = "id", value_name = "ID", num_args = 1..)]
+    pub ids: Vec<String>,
+    /// Where to: the topics of the brokers under `input.kafka` and the store, or standard output, one
+    /// message or document a line.
+    #[arg(long, value_enum, default_value_t = ReplayTarget::Kafka)]
+    pub to: ReplayTarget,
+    /// Sends all messages to this topic instead of those that they came from.
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Option<String>,
+    /// Sends messages too of which other records were used; those are counted twice then.
+    #[arg(long)]
+    pub partly_used: bool,
+}
+
+/// Where letters are replayed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReplayTarget {
+    /// Messages to topics, documents into the store.
+    Kafka,
+    /// Standard output.
+    Stdout,
 }
 
 /// A format that can be simulated.

@@ -4,6 +4,7 @@
 //! unknown key is an error that names the line. `${VAR:default}` takes values from the environment,
 //! `-E key=value` from the command line.
 
+mod deadletters;
 mod expand;
 mod output;
 mod overrides;
@@ -16,9 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::SettingError;
 use crate::sources::kafka::KafkaInput;
+use crate::sources::search::SearchInput;
 use crate::stores::Namespace;
-use crate::{alerts, detect, formats, jobs, scorer, setup};
+use crate::{alerts, detect, enrich, formats, jobs, scorer, setup};
 
+pub use deadletters::DeadLetterSettings;
 pub use output::{EmbeddedOutput, OutputSettings};
 pub use overrides::{Override, OverrideError};
 
@@ -45,6 +48,8 @@ pub struct Config {
     pub detectors: detect::Settings,
     /// `alerts.*`.
     pub alerts: alerts::Settings,
+    /// `enrichment.*`.
+    pub enrichment: enrich::Settings,
     /// `health.*`.
     pub health: jobs::HealthSettings,
     /// `report.*`.
@@ -66,6 +71,7 @@ impl Default for Config {
             windows: scorer::Settings::default(),
             detectors: detect::Settings::default(),
             alerts: alerts::Settings::default(),
+            enrichment: enrich::Settings::default(),
             health: jobs::HealthSettings::default(),
             report: ReportSettings::default(),
             dead_letters: DeadLetterSettings::default(),
@@ -92,10 +98,29 @@ impl Default for PathSettings {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InputSettings {
-    /// `input.files.*`; excludes `input.kafka`.
+    /// `input.files.*`; excludes the others.
     pub files: Option<FileInput>,
-    /// `input.kafka.*`; excludes `input.files`.
+    /// `input.kafka.*`; excludes the others.
     pub kafka: Option<KafkaInput>,
+    /// `input.search.*`; excludes the others.
+    pub search: Option<SearchInput>,
+}
+
+impl InputSettings {
+    /// Flows come from one place.
+    fn check_one(&self) -> Result<(), SettingError> {
+        let given = [
+            ("input.files", self.files.is_some()),
+            ("input.kafka", self.kafka.is_some()),
+            ("input.search", self.search.is_some()),
+        ];
+        let mut given = given.into_iter().filter(|(_, is_given)| *is_given);
+        let (Some((first, _)), Some((second, _))) = (given.next(), given.next()) else {
+            return Ok(());
+        };
+        let problem = format!("and `{second}` exclude each other: remove one of the two");
+        Err(SettingError::new(first, problem))
+    }
 }
 
 /// Settings under `input.files:`.
@@ -148,15 +173,6 @@ impl Default for ReportSettings {
             subject_prefix: "Network report".to_owned(),
         }
     }
-}
-
-/// Settings under `dead_letters:`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DeadLetterSettings {
-    /// File that records which could not be used are appended to; they are only counted when
-    /// absent.
-    pub path: Option<PathBuf>,
 }
 
 /// Settings under `logging:`.
@@ -289,18 +305,16 @@ impl Config {
         self.windows.check()?;
         detect::check(&self.detectors)?;
         self.alerts.check()?;
+        self.enrichment.check()?;
         self.health.check()?;
         self.report.check()?;
         self.output.check()?;
         self.namespace()?;
         self.format()?;
-        if let Some(kafka) = &self.input.kafka {
-            if self.input.files.is_some() {
-                let problem = "and `input.kafka` exclude each other: remove one of the two";
-                return Err(SettingError::new("input.files", problem));
-            }
-            kafka.check()?;
-        }
+        self.input.check_one()?;
+        self.input.kafka.as_ref().map_or(Ok(()), KafkaInput::check)?;
+        self.input.search.as_ref().map_or(Ok(()), SearchInput::check)?;
+        self.dead_letters.check(self.input.kafka.as_ref())?;
         if let Some(files) = &self.input.files
             && files.paths.is_empty()
         {
@@ -485,6 +499,29 @@ mod tests {
                 .starts_with("setting `report.time_zone`")
         );
         assert!(error("namespace: ../x", &[]).starts_with("setting `namespace`"));
+    }
+
+    #[test]
+    fn dead_letters_have_one_place_and_are_never_read_as_flows() {
+        let letters = |letters: &str, topic: &str| {
+            let text =
+                format!("input: {{kafka: {{topics: ['{topic}']}}}}\ndead_letters: {letters}");
+            read(&text, &[]).map_or_else(|problem| problem.to_string(), |_| "taken".to_owned())
+        };
+        assert_eq!(letters("{topic: flow.dead}", "flows"), "taken");
+        assert_eq!(letters("{topic: dead}", "^flows.*"), "taken");
+        assert_eq!(letters("{index: true}", "flows"), "taken");
+        let wrong = [
+            letters("{path: x, index: true}", "flows"),
+            letters("{topic: x, index: true}", "flows"),
+            letters("{topic: a b}", "flows"),
+            letters("{topic: flows}", "flows"),
+            letters("{topic: flow}", "^flows?$"),
+            letters("{topic: flows-dead}", "^flows"),
+            letters("{topic: dead}", "^(flows|dead)"),
+            error("dead_letters: {topic: x}", &[]),
+        ];
+        insta::assert_snapshot!(wrong.join("\n"));
     }
 
     #[test]
