@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use flowsentry::testkit::mmdb;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -100,6 +101,55 @@ fn shuffled_rows_of_a_file_give_the_same_documents() {
     assert!(!a.is_empty());
     assert_eq!(a, b);
     assert_eq!(a, c);
+}
+
+/// Takes out what enrichment adds.
+fn without_places(mut document: Value) -> Value {
+    for end in ["source", "destination"] {
+        if let Some(end) = document.get_mut(end).and_then(Value::as_object_mut) {
+            end.remove("geo");
+            end.remove("as");
+        }
+    }
+    document
+}
+
+#[test]
+fn places_and_names_are_added_and_change_nothing_else() {
+    let record = serde_json::json!({
+        "country": {"iso_code": "DE", "names": {"en": "Germany"}},
+        "autonomous_system_number": 64500,
+    });
+    let places = mmdb::database(6, "GeoLite2-City", &[("10.9.0.0/16", record)]);
+    let folder = folder_with(&[
+        ("scan.csv", scan().as_bytes()),
+        ("places.mmdb", &places),
+        ("names.yml", b"networks: {10.9.9.9: scanner, 10.0.0.0/8: office}"),
+    ]);
+    let plain = documents(&flowsentry(folder.path(), &["score", "scan.csv"]));
+    let names = ["-E", "enrichment.geoip=[places.mmdb]", "-E", "enrichment.names=names.yml"];
+    let score = ["score", "scan.csv", "--store"];
+    let enriched = documents(&flowsentry(folder.path(), &[&names[..], &score[..]].concat()));
+    let scanner = |document: &&Value| document["source"]["ip"] == "10.9.9.9";
+    assert!(enriched.iter().filter(scanner).count() >= 2);
+    for document in enriched.iter().filter(scanner) {
+        assert_eq!(document["source"]["geo"]["country_iso_code"], "DE");
+        assert_eq!(document["source"]["geo"]["name"], "scanner");
+        assert_eq!(document["source"]["as"]["number"], 64500);
+    }
+    let stripped: Vec<Value> = enriched.into_iter().map(without_places).collect();
+    assert_eq!(stripped, plain);
+}
+
+#[test]
+fn a_missing_database_ends_the_start_and_names_its_key() {
+    let folder = folder_with(&[("scan.csv", scan().as_bytes())]);
+    let arguments = ["-E", "enrichment.geoip=[gone.mmdb]", "score", "scan.csv"];
+    let output = flowsentry(folder.path(), &arguments);
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    let expected = "Exiting: setting `enrichment.geoip`: cannot read `gone.mmdb`: No such file";
+    assert!(stderr.starts_with(expected), "{stderr}");
 }
 
 #[test]
@@ -313,4 +363,100 @@ fn templates_are_printed_or_written_for_a_version() {
     assert!(
         text(&output.stderr).contains("unknown policy `nobody` (available are flowsentry-flows")
     );
+}
+
+/// Letters of a scoring: two records that are no flows, one of which is no text.
+fn folder_with_letters() -> TempDir {
+    let bad = format!("{ROW}\nno \u{1b}[31mflow\n{ROW}\n");
+    let bad = [bad.as_bytes(), b"\xff\xfe\n"].concat();
+    let settings = b"dead_letters: {path: dead.ndjson}\n";
+    let folder = folder_with(&[("bad.csv", &bad), ("f.yml", settings)]);
+    let scored = flowsentry(folder.path(), &["-c", "f.yml", "score", "bad.csv"]);
+    assert!(scored.status.success(), "{}", text(&scored.stderr));
+    folder
+}
+
+/// The time of a letter of a file is the time of its writing.
+fn without_times(letters: &str) -> String {
+    let line = |line: &str| match line.starts_with("20") {
+        true => format!("TIME{}", &line[19..]),
+        false => line.to_owned(),
+    };
+    letters.lines().map(|text| line(text) + "\n").collect()
+}
+
+#[test]
+fn dead_letters_are_listed_in_a_table_that_steers_no_terminal() {
+    let folder = folder_with_letters();
+    let list = |arguments: &[&str]| {
+        let all = [&["-c", "f.yml", "deadletter", "list"], arguments].concat();
+        let output = flowsentry(folder.path(), &all);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let (table, _) = list(&[]);
+    let mut lines: Vec<String> = without_times(&table).lines().map(str::to_owned).collect();
+    // Both were written in the same moment.
+    lines[1..].sort();
+    insta::assert_snapshot!(lines.join("\n"));
+    let (letters, _) = list(&["--json", "--reason", "wrong_columns"]);
+    let letters: Vec<Value> =
+        letters.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(letters[0]["record"], "no \u{1b}[31mflow");
+    let (one, told) = list(&["--limit", "1"]);
+    assert_eq!(one.lines().count(), 2);
+    assert!(told.contains("there are more: see `--limit`"), "{told}");
+    assert_eq!(list(&["--to", "2001-01-01T00:00:00Z"]).1, "No dead letters.\n");
+}
+
+#[test]
+fn dead_letters_of_files_are_printed_again_and_need_a_topic() {
+    let folder = folder_with_letters();
+    let replay = |arguments: &[&str]| {
+        let all = [&["-c", "f.yml", "deadletter", "replay"], arguments].concat();
+        let output = flowsentry(folder.path(), &all);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        output
+    };
+    let printed = replay(&["--to", "stdout"]);
+    assert_eq!(printed.stdout, b"no \x1b[31mflow\n\xff\xfe\n");
+    assert!(text(&printed.stderr).starts_with("Printed 2 messages and documents.\n"));
+    insta::assert_snapshot!(text(&replay(&[]).stderr));
+}
+
+#[test]
+fn without_a_place_of_letters_the_settings_are_named() {
+    let folder = folder_with(&[]);
+    let output = flowsentry(folder.path(), &["deadletter", "list"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).starts_with("Exiting: no dead letters are kept: set `dead_letters."),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn letters_go_to_the_store_without_anything_else() {
+    let folder = folder_with(&[("bad.csv", format!("{ROW}\nno flow\n").as_bytes())]);
+    let with = ["-E", "dead_letters.index=true"];
+    let run = |arguments: &[&str]| {
+        let output = flowsentry(folder.path(), &[&with, arguments].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    run(&["score", "bad.csv"]);
+    run(&["score", "bad.csv"]);
+    let letters = run(&["deadletter", "list", "--json"]);
+    assert_eq!(letters.lines().count(), 1, "once: {letters}");
+    let letter: Value = serde_json::from_str(&letters).expect("JSON");
+    assert_eq!(
+        (&letter["source"], &letter["line"], &letter["record"]),
+        (&"bad.csv".into(), &2.into(), &"no flow".into())
+    );
+    let report = flowsentry(folder.path(), &["report", "--date", "2017-01-27", "--out", "out"]);
+    assert!(report.status.success(), "{}", text(&report.stderr));
+    let figures = std::fs::read_to_string(folder.path().join("out/report.json")).expect("figures");
+    let figures: Value = serde_json::from_str(&figures).expect("JSON");
+    assert_ne!(figures.pointer("/traffic/flows/value"), Some(&Value::from(1)), "no document");
 }

@@ -8,6 +8,7 @@ mod scripted;
 
 use std::process::{Command, Stdio};
 
+use flowsentry::setup::SCHEMA;
 use scripted::{Reply, Rule, Scripted, bulk_answer, created, elasticsearch, on, opensearch};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -60,11 +61,11 @@ fn folder_with_scan() -> TempDir {
 
 fn all_templates() -> Value {
     let families = ["flows", "windows", "anomalies", "alerts", "health", "reports", "state"];
-    let families = families.into_iter().chain(["exceptions"]);
+    let families = families.into_iter().chain(["exceptions", "deadletters"]);
     let entry = |family: &str| {
         json!({
             "name": format!("flowsentry-{family}"),
-            "index_template": {"_meta": {"managed_by": "flowsentry", "schema": 1}},
+            "index_template": {"_meta": {"managed_by": "flowsentry", "schema": SCHEMA}},
         })
     };
     json!({"index_templates": families.map(entry).collect::<Vec<_>>()})
@@ -134,7 +135,7 @@ opensearch: URL
   cluster health... ERROR red: primary shards are missing, what belongs there cannot be written or \
 found; `GET _cluster/allocation/explain` says why
   templates... ERROR the index template `flowsentry-alerts` is missing, the index template \
-`flowsentry-health` is missing, the index template `flowsentry-reports` is missing and 2 more; \
+`flowsentry-health` is missing, the index template `flowsentry-reports` is missing and 3 more; \
 run `flowsentry setup`
   disk... ERROR the server made indices read-only because a disk is nearly full: \
 flowsentry-alerts-default-2026.11; free disk space, then set \
@@ -210,6 +211,43 @@ fn a_refused_document_is_told_at_the_end_and_its_neighbours_are_written() {
 }
 
 #[test]
+fn a_refused_document_becomes_a_letter_and_is_written_when_it_is_replayed() {
+    let refuse_first = |request: &scripted::Request| -> Reply {
+        bulk_answer(request, |place, _, _| match place {
+            0 => (400, json!({"type": "document_parsing_exception", "reason": "no such \u{1b}c"})),
+            _ => (201, Value::Null),
+        })
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let letters = folder.path().join("dead.ndjson");
+    let place = format!("dead_letters: {{path: {}}}\n", letters.display());
+    let server = ready([on("POST", "/_bulk").with(refuse_first).with(created)]);
+    let answer = flowsentry("elasticsearch", &server, &place, &["score", "scan.csv", "--store"]);
+    assert_eq!(answer.code, Some(1), "{}", answer.stderr);
+    let refused = server.requests_to("POST", "/_bulk")[0].lines()[..2].to_vec();
+
+    let repaired = ready([]);
+    let list = &["deadletter", "list"];
+    let listed = flowsentry("elasticsearch", &repaired, &place, list);
+    let id = refused[0]["create"]["_id"].as_str().unwrap();
+    assert!(listed.stdout.contains("document  refused"), "{}", listed.stdout);
+    assert!(listed.stdout.contains(id) && !listed.stdout.contains('\u{1b}'), "{}", listed.stdout);
+
+    let replayed = flowsentry("elasticsearch", &repaired, &place, &["deadletter", "replay"]);
+    assert_eq!(replayed.code, Some(0), "{}", replayed.stderr);
+    assert!(replayed.stderr.starts_with("Wrote 1 documents again.\n"), "{}", replayed.stderr);
+    let bulks = repaired.requests_to("POST", "/_bulk");
+    assert_eq!(bulks.len(), 1);
+    assert_eq!(bulks[0].lines(), refused);
+
+    // Another namespace has other indices; a letter does not lead out of its own.
+    let other = ["-E", "namespace=other", "deadletter", "replay"];
+    let replayed = flowsentry("elasticsearch", &repaired, &place, &other);
+    assert!(replayed.stderr.starts_with("Nothing was replayed.\n"), "{}", replayed.stderr);
+    assert!(replayed.stderr.contains("1 that are no documents of ours"), "{}", replayed.stderr);
+}
+
+#[test]
 fn the_worker_drops_old_indices_only_where_no_policy_does() {
     let old = json!([{"index": "flowsentry-windows-default-2017.01.26"}]);
     let list = || on("GET", "/_cat/indices/flowsentry-windows").json(200, old.clone());
@@ -235,7 +273,7 @@ fn a_user_who_may_not_read_templates_is_told_by_the_index_of_the_state() {
     let mapping = |answer| on("GET", "/flowsentry-state-default/_mapping").json(200, answer);
     let meta = |schema: u64| json!({"managed_by": "flowsentry", "schema": schema});
     let of = |meta| json!({"flowsentry-state-default": {"mappings": {"_meta": meta}}});
-    let server = ready([forbidden(), mapping(of(meta(1)))]);
+    let server = ready([forbidden(), mapping(of(meta(SCHEMA)))]);
     let answer = flowsentry("elasticsearch", &server, "", &["test", "output"]);
     assert!(answer.stdout.contains("  templates... OK\n"), "{}", answer.stdout);
     let server = ready([forbidden(), mapping(of(meta(0)))]);
@@ -243,8 +281,11 @@ fn a_user_who_may_not_read_templates_is_told_by_the_index_of_the_state() {
     assert_eq!(answer.code, Some(1));
     assert_eq!(
         answer.stderr,
-        "Exiting: the cluster is not ready for documents: the index `flowsentry-state-default` is \
-         of schema 0, older than 1; run `flowsentry setup`, or set `setup.automatic: true`\n"
+        format!(
+            "Exiting: the cluster is not ready for documents: the index `flowsentry-state-default` \
+             is of schema 0, older than {SCHEMA}; run `flowsentry setup`, or set \
+             `setup.automatic: true`\n"
+        )
     );
     assert!(server.requests().iter().all(|request| request.method == "GET"), "nothing is written");
 }

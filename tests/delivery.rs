@@ -10,6 +10,10 @@
 mod cluster;
 #[path = "delivery/faults.rs"]
 mod faults;
+#[path = "delivery/letters.rs"]
+mod letters;
+#[path = "delivery/shared.rs"]
+mod shared;
 #[path = "delivery/worker.rs"]
 mod worker;
 
@@ -67,22 +71,44 @@ fn a_worker_that_is_killed_at_any_step_loses_and_doubles_nothing() {
     let Some(broker) = broker() else { return };
     let topic = unique("killed");
     fill(&broker, &topic);
-    let expected = undisturbed(&broker, &topic);
+    kill_at_all(&broker, &topic, &crash::POINTS, &|group| input(&broker, &topic, group));
+}
+
+#[test]
+fn a_worker_that_shares_the_work_may_be_killed_at_any_step_too() {
+    let Some(broker) = broker() else { return };
+    let topic = unique("killed-shared");
+    fill(&broker, &topic);
+    // Its partitions are free again when its session has ended.
+    kill_at_all(&broker, &topic, &crash::SHARED_POINTS, &|group| {
+        let input = input(&broker, &topic, group);
+        let input = input.trim_end_matches('}');
+        format!("{input}, lease_seconds: 6, partials_topic: {group}-partials}}")
+    });
+}
+
+/// Kills workers twice at each of `points`, early and later, and compares what is there in the end
+/// with what an undisturbed worker leaves.
+fn kill_at_all(
+    broker: &str,
+    topic: &str,
+    points: &[&str],
+    input_of: &(dyn Fn(&str) -> String + Sync),
+) {
+    let expected = undisturbed(broker, topic);
     let anomalies = expected.keys().filter(|(family, _)| *family == "anomalies").count();
     assert!(expected.len() > 1_000 && anomalies > 50, "{} {anomalies}", expected.len());
-    let cases: Vec<(String, u64)> = crash::POINTS
-        .into_iter()
-        .flat_map(|point| [1, 3].map(|times| (point.to_owned(), times)))
-        .collect();
+    let cases: Vec<(&str, u64)> =
+        points.iter().flat_map(|point| [1, 3].map(|times| (*point, times))).collect();
     // A few at a time: the machine is small.
     for cases in cases.chunks(4) {
         thread::scope(|scope| {
             for (point, times) in cases {
-                let (broker, topic, expected) = (&broker, &topic, &expected);
+                let expected = &expected;
                 scope.spawn(move || {
                     let case = format!("{point}:{times}");
-                    let group = unique(&format!("{point}-{times}"));
-                    let site = Site::new("undisturbed", &input(broker, topic, &group), "", "");
+                    let group = unique(&format!("{topic}-{point}-{times}"));
+                    let site = Site::new("undisturbed", &input_of(&group), "", "");
                     assert!(site.start(Some(&case)).dies(), "{case}: it should have died");
                     // Once more, in the middle of the repetition, if it comes by again.
                     site.start(Some(&case)).dies();

@@ -88,6 +88,16 @@ fn datagrams_of_every_protocol_are_scored_without_loss() {
     let flavour = flowsentry::stores::Flavour::OpenSearch;
     let cluster = flowsentry::stores::Cluster::connect(flavour, &settings).unwrap();
     let documents = worker::read_store(&flowsentry::stores::ClusterStore::new(cluster), &name);
+    let sum = |feature: &str| -> f64 {
+        let of_exporter = |document: &serde_json::Value| {
+            let window = &document["flowsentry"]["window"];
+            window["features"][feature].as_f64().filter(|_| window["subject"]["type"] == "exporter")
+        };
+        documents.values().filter_map(of_exporter).sum()
+    };
+    // As goflow2 hands the numbers on; a part may lie between two windows.
+    assert!(sum("expected_records") > 500.0 && sum("expected_datagrams") > 50.0, "{documents:?}");
+    assert_eq!((sum("lost_records"), sum("lost_datagrams")), (0.0, 0.0), "{documents:?}");
     for family in ["anomalies", "alerts"] {
         let scans = documents.iter().filter(|((known, _), document)| {
             *known == family

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use flowsentry::alerts;
 use flowsentry::detect;
+use flowsentry::model::Timestamp;
 use flowsentry::pipeline::{DeadLetters, Finite, Input, Quiet, Summary, score_files};
 use flowsentry::scorer::{Scorer, Settings};
 use flowsentry::sinks::NdjsonSink;
@@ -41,7 +42,8 @@ fn score(rows: &[String], in_memory: usize, folder: &Path) -> (Summary, String, 
         in_memory_flows: Some(in_memory),
         progress: &Quiet,
     };
-    let mut dead = DeadLetters::append_to(&dead_path).expect("it can be opened");
+    let mut dead =
+        DeadLetters::append_to(&dead_path, Timestamp::default).expect("it can be opened");
     let results = score_files(&run, &mut dead).expect("it is scored");
     let mut documents = Vec::new();
     results.spool.release(&mut NdjsonSink::new(&mut documents)).expect("it is written");

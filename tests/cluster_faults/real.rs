@@ -96,7 +96,10 @@ fn a_document_that_a_foreign_mapping_refuses_is_rejected_alone() {
         let window = json!({"properties": {"subject": subject, "seconds": {"type": "byte"}}});
         let ours = json!({"properties": {"window": window}});
         let mappings = json!({"dynamic": false, "properties": {"flowsentry": ours}});
-        put(store.cluster(), format!("/{index}"), json!({"mappings": mappings}));
+        // Our templates, where they are installed, would forgive it.
+        let settings = json!({"index.mapping.ignore_malformed": false});
+        let body = json!({"mappings": mappings, "settings": settings});
+        put(store.cluster(), format!("/{index}"), body);
         let mut given = documents("fault-mapping", 3_000);
         given[2_345].source["flowsentry"]["window"]["seconds"] = json!(3_600);
         let outcome = store.bulk(given).unwrap();

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use super::worker::{Documents, Site, assert_same, read_store};
 use super::{broker, fill, input, produce, undisturbed, unique};
 
 /// A namespace of its own in a real OpenSearch; gone when the test is over.
-struct Place {
+pub struct Place {
     cluster: Cluster,
-    url: String,
-    namespace: String,
+    pub url: String,
+    pub namespace: String,
 }
 
 impl Place {
-    fn new(name: &str) -> Option<Self> {
+    pub fn new(name: &str) -> Option<Self> {
         let Ok(url) = std::env::var("FLOWSENTRY_TEST_OPENSEARCH") else {
             println!("skipped: delivery into a cluster needs FLOWSENTRY_TEST_OPENSEARCH");
             return None;
@@ -36,12 +36,21 @@ impl Place {
         let input = input(broker, topic, &self.namespace);
         let input = format!("{}, lease_seconds: 5}}", input.trim_end_matches('}'));
         let output = format!("  opensearch: {{hosts: [\"{url}\"], retry_seconds: 1}}\n");
-        Site::new(&self.namespace, &input, &output, "")
+        let site = Site::new(&self.namespace, &input, &output, "");
+        set_up(&site);
+        site
     }
 
-    fn documents(&self) -> Documents {
+    pub fn documents(&self) -> Documents {
         read_store(&ClusterStore::new(self.cluster.clone()), &self.namespace)
     }
+}
+
+/// One after the other: two at once would meet each other's probe documents.
+pub fn set_up(site: &Site) {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    site.command(&["setup"]);
 }
 
 impl Drop for Place {
@@ -68,7 +77,6 @@ fn recorded_messages_become_the_scanners_anomaly_and_alert_in_a_real_cluster() {
     let file = format!("{folder}/netflow_v9-pmacct.ndjson");
     produce(&broker, &topic, &["replay", &file]);
     let site = place.site(&broker, &topic, &place.url);
-    site.command(&["setup"]);
     let log = site.run_to_the_end();
     assert!(log.contains("flows=100 "), "nothing is lost: {log}");
     let documents = place.documents();
@@ -149,7 +157,6 @@ fn a_cluster_that_is_away_in_the_middle_is_waited_for() {
     fill(&broker, &topic);
     let proxy = Proxy::to(&place.url);
     let site = place.site(&broker, &topic, &proxy.url());
-    site.command(&["setup"]);
     let mut worker = site.start(None);
     worker.wait_for("the position is kept");
     proxy.is_away.store(true, Ordering::SeqCst);
@@ -168,7 +175,6 @@ fn a_worker_that_stands_by_takes_over_from_one_that_was_killed() {
     let topic = unique("taken-over");
     fill(&broker, &topic);
     let site = place.site(&broker, &topic, &place.url);
-    site.command(&["setup"]);
     let mut first = site.start(Some("kept:2"));
     first.wait_for("partitions are assigned");
     let mut second = site.start(None);
@@ -185,7 +191,6 @@ fn a_worker_that_was_thought_dead_finds_out_and_changes_nothing() {
     let topic = unique("undead");
     fill(&broker, &topic);
     let site = place.site(&broker, &topic, &place.url);
-    site.command(&["setup"]);
     let mut first = site.start(None);
     first.wait_for("the position is kept");
     first.signal("-STOP");

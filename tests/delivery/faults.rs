@@ -1,5 +1,8 @@
 //! Messages that cannot be used, and brokers that go away.
 
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use flowsentry::sinks::KafkaProducer;
@@ -8,8 +11,10 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord};
 
-use super::worker::{Site, assert_same};
+use super::shared::produce_slowly;
+use super::worker::{Site, assert_same, signal};
 use super::{broker, fill, input, produce, undisturbed, unique};
 
 #[test]
@@ -81,6 +86,108 @@ fn a_broker_that_goes_away_and_comes_back_is_waited_for() {
     worker.wait_for("everything is read");
     worker.stop();
     assert_same("the broker was away", &expected, &site.documents());
+}
+
+/// A broker of its own, that nobody else misses.
+struct OwnBroker {
+    folder: tempfile::TempDir,
+}
+
+impl OwnBroker {
+    fn start() -> Self {
+        let broker = Self { folder: tempfile::tempdir().unwrap() };
+        broker.stack(&["up", "kafka"]);
+        broker
+    }
+
+    fn stack(&self, arguments: &[&str]) -> String {
+        let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stack/stack"))
+            .args(arguments)
+            .env("FLOWSENTRY_STACK_PORTS", "free")
+            .env("FLOWSENTRY_STACK_RUN", self.folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn address(&self) -> String {
+        let variables = self.stack(&["env", "kafka"]);
+        let of_kafka =
+            |line: &str| Some(line.strip_prefix("export FLOWSENTRY_TEST_KAFKA=")?.to_owned());
+        variables.lines().find_map(of_kafka).unwrap()
+    }
+
+    /// As by a loss of power.
+    fn kill(&self) {
+        let pid = std::fs::read_to_string(self.folder.path().join("kafka/pid")).unwrap();
+        signal(pid.split_whitespace().next().unwrap().parse().unwrap(), "-KILL");
+        // Waits until it is gone.
+        self.stack(&["down", "kafka"]);
+    }
+}
+
+impl Drop for OwnBroker {
+    fn drop(&mut self) {
+        self.stack(&["down", "kafka"]);
+    }
+}
+
+#[test]
+fn a_broker_that_is_killed_and_started_again_is_waited_for_and_nobody_rests_meanwhile() {
+    // The test servers were fetched when there is one.
+    if broker().is_none() {
+        return;
+    }
+    let own = OwnBroker::start();
+    let (broker, topic) = (own.address(), "restarted");
+    // Partitions rest after two seconds; the broker is away for longer.
+    let site = Site::new("undisturbed", &input(&broker, topic, "restarted"), "", "");
+    let mut producer = produce_slowly(&broker, topic);
+    let mut worker = site.start(None);
+    worker.wait_for("the position is kept");
+    own.kill();
+    worker.wait_for("waiting for the brokers");
+    own.stack(&["up", "kafka"]);
+    assert!(producer.wait().unwrap().success(), "the producer waits for the broker too");
+    worker.wait_for("everything is read");
+    let log = worker.stop();
+    assert_same(&log, &undisturbed(&broker, topic), &site.documents());
+}
+
+#[test]
+fn a_partition_that_brings_no_flows_holds_nobody_up() {
+    let Some(broker) = broker() else { return };
+    let topic = unique("garbage");
+    let client: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &broker).create().unwrap();
+    let two = NewTopic::new(&topic, 2, TopicReplication::Fixed(1));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(client.create_topics([&two], &AdminOptions::new())).unwrap();
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", &broker).create().unwrap();
+    let send = |partition: i32, message: &str| {
+        let record = BaseRecord::<(), str>::to(&topic).partition(partition).payload(message);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+        producer.poll(Duration::ZERO);
+    };
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/goflow2-json");
+    let flows = std::fs::read_to_string(format!("{folder}/ipfix-pmacct.ndjson")).unwrap();
+    flows.lines().for_each(|flow| send(0, flow));
+    let site = Site::new("garbage", &input(&broker, &topic, &topic), "", "");
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                send(1, "this is no flow");
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let log = site.run_to_the_end();
+        is_done.store(true, Ordering::Relaxed);
+        assert!(log.contains(" flows=100 "), "{log}");
+    });
+    assert!(!site.documents().is_empty());
 }
 
 #[test]

@@ -26,13 +26,18 @@ pub struct Site {
 impl Site {
     /// `input` is what stands under `input.kafka`, `output` is a cluster, `more` further settings.
     pub fn new(namespace: &str, input: &str, output: &str, more: &str) -> Self {
+        Self::reading(namespace, &format!("kafka: {input}"), output, more)
+    }
+
+    /// `input` is what stands under `input`.
+    pub fn reading(namespace: &str, input: &str, output: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let settings = format!(
-            "namespace: {namespace}\npath: {{data: {}}}\ninput:\n  kafka: {input}\n\
+            "namespace: {namespace}\npath: {{data: {}}}\ninput:\n  {input}\n\
              alerts: {{minimum_score: 0, gap_seconds: 60}}\n\
              detectors:\n  iqr: {{max_probability: 0.05, warm_up_windows: 60}}\n\
-             output:\n  keep_days: {{windows: 36500, anomalies: 36500, reports: 36500}}\n{output}\
+             output:\n  keep_days: {{flows: 36500, windows: 36500, anomalies: 36500, reports: 36500}}\n{output}\
              logging: {{level: debug}}\n{more}",
             data.display()
         );
@@ -46,8 +51,13 @@ impl Site {
 
     /// Starts a worker; `crash` says where it dies.
     pub fn start(&self, crash: Option<&str>) -> Worker {
+        self.start_command(&["run"], crash)
+    }
+
+    /// Starts a command with the same settings.
+    pub fn start_command(&self, arguments: &[&str], crash: Option<&str>) -> Worker {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flowsentry"));
-        command.arg("-c").arg(self.settings()).arg("run").stdin(Stdio::null());
+        command.arg("-c").arg(self.settings()).args(arguments).stdin(Stdio::null());
         command.current_dir(self.folder.path());
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         match crash {
@@ -91,20 +101,30 @@ pub struct Worker {
 impl Worker {
     /// Reads the log until a line holds `words`; fails when the worker ends first.
     pub fn wait_for(&mut self, words: &str) {
+        assert!(self.reads(words), "the worker ended before `{words}`:\n{}", self.log);
+    }
+
+    /// Reads the log until a line holds `words`; returns false when the worker ends first.
+    pub fn reads(&mut self, words: &str) -> bool {
         loop {
             let from = self.log.len();
             if self.lines.read_line(&mut self.log).unwrap() == 0 {
-                panic!("the worker ended before `{words}`:\n{}", self.log);
+                return false;
             }
             if self.log[from..].contains(words) {
-                return;
+                return true;
             }
         }
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// As a service manager stops it; returns the log.
     pub fn stop(mut self) -> String {
-        signal(&self.child, "-TERM");
+        signal(self.id(), "-TERM");
         let status = self.wait();
         assert!(status.success(), "{}", self.log);
         std::mem::take(&mut self.log)
@@ -118,7 +138,7 @@ impl Worker {
 
     /// Sends a signal.
     pub fn signal(&self, name: &str) {
-        signal(&self.child, name);
+        signal(self.id(), name);
     }
 
     /// Waits until everything is read, or until the worker dies; returns whether it died.
@@ -143,9 +163,9 @@ impl Drop for Worker {
     }
 }
 
-fn signal(child: &Child, signal: &str) {
-    let id = child.id().to_string();
-    assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+/// Sends a signal to a process.
+pub fn signal(id: u32, name: &str) {
+    assert!(Command::new("kill").args([name, &id.to_string()]).status().unwrap().success());
 }
 
 pub fn read(path: &Path, namespace: &str) -> Documents {
