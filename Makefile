@@ -20,8 +20,8 @@ WITH_SERVERS := tests/stack/with opensearch elasticsearch kafka --
 SERVER_TESTS := $(shell grep -rlE --include='*.rs' 'FLOWSENTRY_TEST_(OPENSEARCH|ELASTICSEARCH|KAFKA)' tests | sed -nE 's,^tests/([^/]+)(/.*|\.rs)$$,\1,p' | sort -u)
 SERVER_TESTS := $(filter $(SERVER_TESTS),$(basename $(notdir $(wildcard tests/*.rs))))
 
-.PHONY: help setup test format lint docs independent pipelines compile tests e2e test-majors test-security \
-    servers servers-down bench bench-logstash bench-kafka bench-cluster fuzz quality peerbench clean
+.PHONY: help setup test format lint docs independent pipelines compile tests e2e kill-matrix test-majors test-security \
+    servers servers-down bench bench-logstash bench-kafka bench-cluster bench-indexed fuzz quality peerbench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,12 @@ e2e: setup ## datagrams of exporters through a real goflow2 and Kafka into OpenS
 	    $(CARGO) test $(PROFILE) --no-run --test e2e -- \
 	    $(CARGO) test $(PROFILE) --test e2e -- --show-output
 
+kill-matrix: setup ## workers, brokers and clusters killed at every step, ten times in a row
+	@tests/stack/with opensearch kafka -- \
+	    $(CARGO) test $(PROFILE) --no-run --test delivery -- \
+	    bash -eu -o pipefail -c 'for round in 1 2 3 4 5 6 7 8 9 10; do echo "round $$round"; \
+	        $(CARGO) test $(PROFILE) --test delivery -- --test-threads 4 2>&1 | grep -E "^test |^test result|panicked"; done'
+
 test-security: setup ## the tests of certificates and users, on an OpenSearch that has them
 	@OPENSEARCH_SECURITY=1 tests/stack/with opensearch -- \
 	    $(CARGO) test $(PROFILE) --no-run --test cluster_faults -- \
@@ -121,6 +127,11 @@ bench-cluster: ## a million documents into OpenSearch and Elasticsearch, beside 
 	@OPENSEARCH_HEAP=2g ELASTICSEARCH_HEAP=2g tests/stack/with opensearch elasticsearch -- \
 	    $(CARGO) bench --locked --no-run --bench cluster -- \
 	    $(CARGO) bench --locked --bench cluster
+
+bench-indexed: ## indexed flows out of OpenSearch and Elasticsearch, decoded
+	@OPENSEARCH_HEAP=2g ELASTICSEARCH_HEAP=2g tests/stack/with opensearch elasticsearch -- \
+	    $(CARGO) bench --locked --no-run --bench indexed -- \
+	    $(CARGO) bench --locked --bench indexed
 
 fuzz: ## a million broken records through every decoder
 	FLOWSENTRY_FUZZ_RECORDS=1000000 $(CARGO) test $(PROFILE) --test formats broken_records -- --nocapture

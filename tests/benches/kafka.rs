@@ -5,6 +5,11 @@
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 #![allow(clippy::print_stdout, reason = "a bench prints")]
 
+#[path = "kafka/burst.rs"]
+mod burst;
+#[path = "kafka/workers.rs"]
+mod workers;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,12 +19,13 @@ use flowsentry::alerts;
 use flowsentry::detect;
 use flowsentry::model::Timestamp;
 use flowsentry::pipeline::{
-    Claim, Claimant, DeadLetters, Partitioned, Progress, Stop, score_partitions,
+    Claim, Claimant, DeadLetters, Keep, Partitioned, Progress, Stop, score_partitions,
 };
 use flowsentry::scorer::{Scorer, Settings};
 use flowsentry::simulate::{Config, Extent, Simulation, write_goflow2};
 use flowsentry::sinks::{KafkaProducer, StoreSink};
-use flowsentry::sources::kafka::{KafkaInput, KafkaSource, Partitions, client_config};
+use flowsentry::sources::Partitions;
+use flowsentry::sources::kafka::{KafkaInput, KafkaSource, client_config};
 use flowsentry::stores::{EmbeddedConfig, EmbeddedStore, Namespace, Store};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
@@ -37,16 +43,35 @@ fn main() {
     let topic = format!("bench-{}", std::process::id());
     let input =
         KafkaInput { brokers: vec![broker], topics: vec![topic.clone()], ..KafkaInput::default() };
-    let bytes = fill(&input, &topic);
-    println!("{FLOWS} goflow2 messages of {} bytes", bytes / FLOWS);
+    // `-- burst` measures that alone.
+    let named: Vec<String> =
+        std::env::args().skip(1).filter(|name| !name.starts_with('-')).collect();
+    let wants = |name: &str| named.is_empty() || named.iter().any(|known| known == name);
+    if wants("ratio") || wants("workers") {
+        let bytes = fill(&input, &topic);
+        println!("{FLOWS} goflow2 messages of {} bytes", bytes / FLOWS);
+    }
+    if wants("ratio") {
+        measure(&input);
+    }
+    if wants("workers") {
+        workers::measure(&input);
+    }
+    if wants("burst") {
+        burst::measure(&input);
+    }
+}
+
+/// Prints the whole path beside counting, and their ratio.
+fn measure(input: &KafkaInput) {
     let mut ratios = Vec::new();
     for run in 0..RUNS {
-        let counted = rate(count_only(&input, run));
-        let (scored, peak_queue) = score(&input, run);
+        let counted = rate(count_only(input, run));
+        let (scored, facts) = score(input, run);
         let scored = rate(scored);
         ratios.push(scored / counted);
         println!(
-            "count only {counted:>9.0}/s   whole path {scored:>9.0}/s   ratio {:.2}   {peak_queue}",
+            "count only {counted:>9.0}/s   whole path {scored:>9.0}/s   ratio {:.2}   {facts}",
             scored / counted
         );
     }
@@ -98,12 +123,24 @@ fn count_only(input: &KafkaInput, run: usize) -> Duration {
     begun.unwrap().elapsed()
 }
 
+fn now() -> Timestamp {
+    Timestamp::from_utc(Utc::now())
+}
+
 /// Stops when everything is scored.
+#[derive(Default)]
 struct Meter {
     scored: AtomicU64,
     begun: std::sync::OnceLock<Instant>,
     ended: std::sync::OnceLock<Instant>,
     stop: Stop,
+}
+
+impl Meter {
+    /// From the first flow to the last one.
+    fn elapsed(&self) -> Duration {
+        self.ended.get().unwrap().duration_since(*self.begun.get().unwrap())
+    }
 }
 
 impl Progress for Meter {
@@ -130,7 +167,6 @@ fn score(input: &KafkaInput, run: usize) -> (Duration, String) {
         owner: "bench".to_owned(),
         lease_seconds: 60,
     };
-    let now = || Timestamp::from_utc(Utc::now());
     let Claim::Ours(keeper, None) = claimant.claim(now()).unwrap() else { panic!("it is new") };
     let partitions = Partitions::default();
     let source = KafkaSource::open(&input, None, partitions.clone(), true).unwrap();
@@ -138,27 +174,23 @@ fn score(input: &KafkaInput, run: usize) -> (Duration, String) {
         detect::build(&detect::Settings::default(), &detect::Context::default()).unwrap();
     let mut scorer = Scorer::new(Settings::default(), alerts::Settings::default(), detectors);
     let mut sink = StoreSink::new(store, namespace);
-    let meter = Meter {
-        scored: AtomicU64::new(0),
-        begun: std::sync::OnceLock::new(),
-        ended: std::sync::OnceLock::new(),
-        stop: Stop::default(),
-    };
+    let meter = Meter::default();
     let partitioned = Partitioned {
         source: &source,
-        partitions: &partitions,
-        keeper: &keeper,
-        snapshot_pause: Duration::from_secs(1),
-        now,
-        stop: &meter.stop,
-        progress: &meter,
+        keep: Keep {
+            partitions: &partitions,
+            keeper: &keeper,
+            snapshot_pause: Duration::from_secs(1),
+            now,
+            stop: &meter.stop,
+            progress: &meter,
+        },
     };
     let mut dead = DeadLetters::discarded();
     let summary = score_partitions(&partitioned, &mut scorer, &mut sink, &mut dead).unwrap();
-    let (begun, ended) = (meter.begun.get().unwrap(), meter.ended.get().unwrap());
     let facts = format!(
         "{} windows, {} anomalies, {} late",
         summary.counters.windows, summary.counters.anomalies, summary.counters.late
     );
-    (ended.duration_since(*begun), facts)
+    (meter.elapsed(), facts)
 }
