@@ -278,3 +278,48 @@ fn an_index_half_dropped_is_gone_after_a_restart() {
     assert_eq!(store.indices().len(), DAYS as usize - 1);
     assert!(!folder.path().join(format!("dropped-{name}")).exists());
 }
+
+/// Copies the files of a folder and of those in it for which `wants` says so.
+fn copy(from: &Path, to: &Path, wants: &dyn Fn(&str) -> bool) -> usize {
+    std::fs::create_dir_all(to).unwrap();
+    let mut copied = 0;
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (path, name) = (entry.path(), entry.file_name());
+        if path.is_dir() {
+            copied += copy(&path, &to.join(name), wants);
+        } else if wants(name.to_str().unwrap()) {
+            std::fs::copy(&path, to.join(name)).unwrap();
+            copied += 1;
+        }
+    }
+    copied
+}
+
+#[test]
+fn a_commit_that_was_cut_short_is_made_again_over_its_own_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, cut) = (folder.path().join("whole"), folder.path().join("cut"));
+    let store = EmbeddedStore::open(EmbeddedConfig::at(&whole)).unwrap();
+    let (index, id) = counter();
+    let document =
+        |id: DocumentId| Document { index: index.clone(), id, source: json!({"batch": 0}) };
+    let other = DocumentId::new("other").unwrap();
+    assert_eq!(store.bulk(vec![document(id.clone()), document(other)]).unwrap().created(), 2);
+    store.flush().unwrap();
+    let version = store.get(&index, &id).unwrap().unwrap().version;
+    store.update(&index, &id, json!({"batch": 7}), version).unwrap();
+    // Killed before the commit is named by the index, but after it has written what is deleted.
+    copy(&whole, &cut, &|name| name != "lock");
+    store.flush().unwrap();
+    let written = copy(&whole, &cut, &|name| name.ends_with(".del") || name == ".managed.json");
+    assert!(written > 1, "a commit writes what is deleted");
+    drop(store);
+    let store = EmbeddedStore::open(EmbeddedConfig::at(&cut)).unwrap();
+    store.flush().unwrap();
+    assert_eq!(store.get(&index, &id).unwrap().unwrap().source["batch"], 7);
+    let (version, next) = (store.get(&index, &id).unwrap().unwrap().version, json!({"batch": 8}));
+    assert!(matches!(store.update(&index, &id, next, version).unwrap(), UpdateOutcome::Updated(_)));
+    store.flush().unwrap();
+    assert_eq!(store.get(&index, &id).unwrap().unwrap().source["batch"], 8);
+}

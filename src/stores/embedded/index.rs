@@ -247,6 +247,8 @@ impl OpenIndex {
         let failed = |reason: String| engine_error(&self.name, "opening", reason);
         let engine = new_engine(&self.index, self.memory_bytes)
             .map_err(|error| failed(error.to_string()))?;
+        // A commit that was cut short left files under the names that its repetition uses.
+        engine.garbage_collect_files().wait().map_err(|error| failed(error.to_string()))?;
         let metas = self.index.load_metas().map_err(|error| failed(error.to_string()))?;
         let next_sequence = match metas.payload.as_deref().map(str::parse) {
             None => 0,
