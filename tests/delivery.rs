@@ -101,7 +101,7 @@ fn kill_at_all(
     let cases: Vec<(&str, u64)> =
         points.iter().flat_map(|point| [1, 3].map(|times| (*point, times))).collect();
     // A few at a time: the machine is small.
-    for cases in cases.chunks(4) {
+    for cases in cases.chunks(6) {
         thread::scope(|scope| {
             for (point, times) in cases {
                 let expected = &expected;

@@ -41,7 +41,7 @@ fn add_partition(broker: &str, topic: &str) {
 pub fn produce_slowly(broker: &str, topic: &str) -> Child {
     Command::new(env!("CARGO_BIN_EXE_flowsentry"))
         .args(["-E", &format!("input.kafka={{brokers: [\"{broker}\"], topics: [{topic}]}}")])
-        .args(["simulate", "--hours", "2", "--seed", "7", "--keyed", "--rate", "12000"])
+        .args(["simulate", "--hours", "2", "--seed", "7", "--keyed", "--rate", "6000"])
         .args(["--to", "kafka"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -93,12 +93,13 @@ fn three_workers(name: &str, fate: &Fate) {
     };
     let mut workers = vec![site.start(of_judge)];
     workers[0].wait_for("judging for all workers");
+    // From now on flows come, so that nobody rests before the end.
+    let mut producer = produce_slowly(&broker, &topic);
     for crash in [None, of_last] {
         let mut worker = site.start(crash);
         worker.wait_for("partitions are assigned");
         workers.push(worker);
     }
-    let mut producer = produce_slowly(&broker, &topic);
     match fate {
         Fate::JudgeDies(step) => {
             assert!(workers.remove(0).dies(), "it was to die at {step}");
