@@ -98,7 +98,7 @@ kill-matrix: setup ## workers, brokers and clusters killed at every step, ten ti
 	@tests/stack/with opensearch kafka -- \
 	    $(CARGO) test $(PROFILE) --no-run --test delivery -- \
 	    bash -eu -o pipefail -c 'for round in 1 2 3 4 5 6 7 8 9 10; do echo "round $$round"; \
-	        $(CARGO) test $(PROFILE) --test delivery -- --test-threads 18 2>&1 | grep -E "^test |^test result|panicked"; done'
+	        $(CARGO) test $(PROFILE) --test delivery -- --test-threads 12 2>&1 | grep -E "^test |^test result|panicked"; done'
 
 test-security: setup ## the tests of certificates and users, on an OpenSearch that has them
 	@OPENSEARCH_SECURITY=1 tests/stack/with opensearch -- \

@@ -117,6 +117,21 @@ impl Worker {
         }
     }
 
+    /// As [`Worker::reads`], of lines that were written after `since`.
+    pub fn reads_after(&mut self, words: &str, since: &str) -> bool {
+        loop {
+            let from = self.log.len();
+            if !self.reads(words) {
+                return false;
+            }
+            // Every line begins with its time, in one form.
+            let line = self.log[from..].lines().last().unwrap_or_default();
+            if line.split_whitespace().next() > Some(since) {
+                return true;
+            }
+        }
+    }
+
     /// The number of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
