@@ -141,13 +141,16 @@ fn a_broker_that_is_killed_and_started_again_is_waited_for_and_nobody_rests_mean
     }
     let own = OwnBroker::start();
     let (broker, topic) = (own.address(), "restarted");
-    // Partitions rest after two seconds; the broker is away for longer.
-    let site = Site::new("undisturbed", &input(&broker, topic, "restarted"), "", "");
+    // Longer than the producer takes to find the broker again.
+    let input = input(&broker, topic, "restarted").replace("idle_seconds: 2", "idle_seconds: 8");
+    let site = Site::new("undisturbed", &input, "", "");
     let mut producer = produce_slowly(&broker, topic);
     let mut worker = site.start(None);
     worker.wait_for("the position is kept");
     own.kill();
     worker.wait_for("waiting for the brokers");
+    // The broker is away for longer than partitions take to rest.
+    thread::sleep(Duration::from_secs(8));
     own.stack(&["up", "kafka"]);
     assert!(producer.wait().unwrap().success(), "the producer waits for the broker too");
     worker.wait_for("everything is read");
