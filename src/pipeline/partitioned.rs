@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::scorer::{Output, Scorer};
 use crate::sinks::Sink;
-use crate::sources::{PartitionRead, PartitionSource, RecordPlace, Rejected, SourceError};
+use crate::sources::{
+    PartitionRead, PartitionSource, Partitions, RecordPlace, Rejected, SourceError,
+};
 
 use super::keeping::{Keep, Keeping};
 use super::{DeadLetters, PipelineError, Summary};
@@ -76,6 +78,24 @@ pub(super) fn read_beside(
     })
 }
 
+/// Counts records that cannot be used, and keeps them aside.
+pub(super) fn reject_all(
+    partitions: &Partitions,
+    rejected: &[(RecordPlace, Rejected)],
+    summary: &mut Summary,
+    dead: &mut DeadLetters,
+) -> Result<(), PipelineError> {
+    for (place, rejected) in rejected {
+        let partition = partitions.get(place.partition);
+        let source = partition.map_or_else(String::new, |partition| partition.name.to_string());
+        let reject = &rejected.reject;
+        let offset = u64::try_from(place.offset).unwrap_or_default();
+        summary.note_rejected(&source, offset, reject.reason, &reject.detail);
+        dead.write(&source, rejected).map_err(PipelineError::DeadLetters)?;
+    }
+    Ok(())
+}
+
 struct Judging<'a> {
     run: &'a Partitioned<'a>,
     scorer: &'a mut Scorer,
@@ -136,9 +156,8 @@ impl<'a> Judging<'a> {
             PartitionRead::Flows { flows, rejected, next, records } => {
                 crash::point("polled");
                 self.summary.records += records;
-                for (place, rejected) in &rejected {
-                    self.reject(*place, rejected)?;
-                }
+                let known = self.run.keep.partitions;
+                reject_all(known, &rejected, &mut self.summary, self.dead)?;
                 self.run.keep.progress.scored(flows.len() as u64);
                 let mut message = None;
                 for read in flows {
@@ -167,15 +186,6 @@ impl<'a> Judging<'a> {
                 self.scorer.rest(id, &mut self.outputs);
             }
         }
-    }
-
-    fn reject(&mut self, place: RecordPlace, rejected: &Rejected) -> Result<(), PipelineError> {
-        let partition = self.run.keep.partitions.get(place.partition);
-        let source = partition.map_or_else(String::new, |partition| partition.name.to_string());
-        let reject = &rejected.reject;
-        let offset = u64::try_from(place.offset).unwrap_or_default();
-        self.summary.note_rejected(&source, offset, reject.reason, &reject.detail);
-        self.dead.write(&source, rejected).map_err(PipelineError::DeadLetters)
     }
 
     /// Stores what waits, and keeps the position when there is a new one.

@@ -1,9 +1,10 @@
 //! Stage one: flows of one source partition → partials.
 
 use crate::detect::Detector;
-use crate::features::{Partial, PartitionFold, Placement, Position, repair_clock};
-use crate::model::{Flow, Timestamp, WindowSpan};
+use crate::features::{Partial, PartitionFold, Placement, Position};
+use crate::model::{Flow, Timestamp};
 
+use super::observer::Observer;
 use super::{Counters, Settings};
 
 /// Where a fold can be rebuilt from: everything before was sent on.
@@ -17,10 +18,8 @@ pub struct FoldPosition {
 
 /// Folds the flows of one source partition into partials, with what detectors note of single flows.
 pub struct Fold {
-    settings: Settings,
+    observer: Observer,
     windows: PartitionFold,
-    detectors: Vec<Box<dyn Detector>>,
-    counters: Counters,
     position: Option<FoldPosition>,
 }
 
@@ -29,7 +28,7 @@ impl Fold {
     /// the [`super::MergedScorer`]; so must the detectors.
     pub fn new(settings: Settings, detectors: Vec<Box<dyn Detector>>) -> Self {
         let windows = PartitionFold::new(settings.window_limits());
-        Self { settings, windows, detectors, counters: Counters::default(), position: None }
+        Self { observer: Observer::new(settings, detectors), windows, position: None }
     }
 
     /// Continues from a position, before the first flow.
@@ -44,23 +43,8 @@ impl Fold {
 
     /// Counts a flow, as [`super::Scorer::add`] does.
     pub fn add(&mut self, mut flow: Flow) -> Placement {
-        let is_skewed = repair_clock(&mut flow, self.settings.clock_limits());
-        let placement = self.windows.add(&flow);
-        let start = match placement {
-            Placement::Replayed => {
-                self.counters.replayed += 1;
-                return placement;
-            }
-            Placement::Counted(start) | Placement::Late(start) => start,
-        };
-        self.counters.flows += 1;
-        self.counters.unknown_sampling += u64::from(flow.sampling_rate.is_none());
-        self.counters.clock_skew += u64::from(is_skewed);
-        let window = WindowSpan { start, seconds: self.settings.host_seconds, truncated: false };
-        for detector in &mut self.detectors {
-            detector.observe(&flow, window);
-        }
-        placement
+        let windows = &mut self.windows;
+        self.observer.add(&mut flow, |flow| windows.add(flow))
     }
 
     /// Does not wait for later flows: there is nothing to read.
@@ -72,7 +56,7 @@ impl Fold {
     pub fn next_complete(&mut self) -> Option<Partial> {
         let mut partial = self.windows.next_complete()?;
         if let Partial::Window(window) = &mut partial {
-            for detector in &mut self.detectors {
+            for detector in &mut self.observer.detectors {
                 window.add_notes(detector.id(), detector.take_notes(window.start));
             }
             self.note_position();
@@ -108,6 +92,6 @@ impl Fold {
 
     /// What it has seen: flows, late, replayed and repaired ones.
     pub fn counters(&self) -> Counters {
-        Counters { late: self.windows.late(), ..self.counters }
+        Counters { late: self.windows.late(), ..self.observer.counters }
     }
 }

@@ -2,19 +2,21 @@
 
 use crate::alerts::{self, Alerts};
 use crate::detect::{Detector, RestoreError};
-use crate::features::{ClosedWindow, HostsWindow, Notes};
+use crate::features::{ClosedWindow, HostsWindow, Notes, Position};
 use crate::fuse::fuse;
 use crate::model::{Alert, Finding, Timestamp, WindowSpan};
 
-use super::state::Learned;
-use super::{Counters, Output, Settings, summary};
+use super::observer::Observer;
+use super::state::{Learned, LogPosition, State};
+use super::{Output, Settings, summary};
 
 /// Judges closed windows, in their order.
 pub(super) struct Judge {
-    pub(super) settings: Settings,
-    pub(super) detectors: Vec<Box<dyn Detector>>,
+    pub(super) observer: Observer,
     alerts: Alerts,
-    pub(super) counters: Counters,
+    /// A state is asked for, at the end of the next long window.
+    pub(super) wants_state: bool,
+    pub(super) state: Option<State>,
 }
 
 impl Judge {
@@ -23,8 +25,8 @@ impl Judge {
         alerts: alerts::Settings,
         detectors: Vec<Box<dyn Detector>>,
     ) -> Self {
-        let (alerts, counters) = (Alerts::new(alerts), Counters::default());
-        Self { settings, detectors, alerts, counters }
+        let (observer, alerts) = (Observer::new(settings, detectors), Alerts::new(alerts));
+        Self { observer, alerts, wants_state: false, state: None }
     }
 
     /// Judges a window and appends what follows. Returns the end of a long one.
@@ -36,16 +38,22 @@ impl Judge {
         let mut findings = Vec::new();
         match closed {
             ClosedWindow::Pairs(window) => {
-                self.counters.pairs += window.pairs.len() as u64;
-                self.detectors.iter_mut().for_each(|d| d.close_pairs(window, &mut findings));
+                self.observer.counters.pairs += window.pairs.len() as u64;
+                self.observer
+                    .detectors
+                    .iter_mut()
+                    .for_each(|d| d.close_pairs(window, &mut findings));
                 self.judge(window.span, findings, output);
                 None
             }
             ClosedWindow::Hosts(window) => {
                 self.count(window);
-                let summaries = summary::summaries(window, self.settings.keep_hosts);
+                let summaries = summary::summaries(window, self.observer.settings.keep_hosts);
                 output.extend(summaries.into_iter().map(Output::Window));
-                self.detectors.iter_mut().for_each(|d| d.close_hosts(window, &mut findings));
+                self.observer
+                    .detectors
+                    .iter_mut()
+                    .for_each(|d| d.close_hosts(window, &mut findings));
                 self.judge(window.span, findings, output);
                 Some(window.span.end())
             }
@@ -54,25 +62,26 @@ impl Judge {
 
     /// Hands a detector what another one of its kind noted of flows of the window at `start`.
     pub(super) fn add_notes(&mut self, start: Timestamp, notes: &Notes) {
-        let known = self.detectors.iter_mut().find(|detector| detector.id() == notes.detector);
+        let known =
+            self.observer.detectors.iter_mut().find(|detector| detector.id() == notes.detector);
         // One that is switched off here needs none.
         if let Some(detector) = known
             && detector.add_notes(start, &notes.bytes).is_err()
         {
-            self.counters.damaged_notes += 1;
+            self.observer.counters.damaged_notes += 1;
         }
     }
 
     fn count(&mut self, window: &HostsWindow) {
-        self.counters.windows += 1;
-        self.counters.sources += window.sources.len() as u64;
-        self.counters.destinations += window.destinations.len() as u64;
+        self.observer.counters.windows += 1;
+        self.observer.counters.sources += window.sources.len() as u64;
+        self.observer.counters.destinations += window.destinations.len() as u64;
     }
 
     fn judge(&mut self, span: WindowSpan, findings: Vec<Finding>, output: &mut Vec<Output>) {
         let mut changed = Vec::new();
         for anomaly in fuse(span, findings) {
-            self.counters.anomalies += 1;
+            self.observer.counters.anomalies += 1;
             self.alerts.fold(&anomaly, &mut changed);
             output.push(Output::Anomaly(anomaly));
         }
@@ -85,22 +94,34 @@ impl Judge {
         self.alerts.opened()
     }
 
-    /// What the detectors learned, and the open alerts.
-    pub(super) fn learned(&self) -> (Vec<Learned>, Vec<Alert>) {
+    /// Notes the state right after a long window was closed and judged, if it was asked for; `place`
+    /// tells where reading goes on.
+    pub(super) fn note_state(
+        &mut self,
+        closed_through: Timestamp,
+        place: impl FnOnce() -> (Vec<(u32, Position)>, Option<LogPosition>),
+    ) {
+        if !std::mem::take(&mut self.wants_state) {
+            return;
+        }
+        let (positions, log) = place();
         let saved = self
+            .observer
             .detectors
             .iter()
             .map(|detector| Learned { id: detector.id().to_owned(), state: detector.save() });
-        let learned = saved.filter(|learned| !learned.state.is_empty()).collect();
-        (learned, self.alerts.open_alerts().cloned().collect())
+        let detectors = saved.filter(|learned| !learned.state.is_empty()).collect();
+        let alerts = self.alerts.open_alerts().cloned().collect();
+        self.state = Some(State { closed_through, positions, log, detectors, alerts });
     }
 
-    /// Continues with what [`Judge::learned`] gave; returns what cannot be read.
+    /// Continues with what a state holds of detectors and alerts; returns what cannot be read.
     pub(super) fn resume(&mut self, learned: &[Learned], alerts: Vec<Alert>) -> Vec<RestoreError> {
         self.alerts.resume(alerts);
         let mut damaged = Vec::new();
         for Learned { id, state } in learned {
-            let known = self.detectors.iter_mut().find(|detector| detector.id() == id.as_str());
+            let known =
+                self.observer.detectors.iter_mut().find(|detector| detector.id() == id.as_str());
             // One that was switched off meanwhile is nobody's loss.
             if let Some(Err(error)) = known.map(|detector| detector.restore(state)) {
                 damaged.push(error);

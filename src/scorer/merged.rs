@@ -28,8 +28,6 @@ pub struct MergedScorer {
     /// Windows from this start on were let go; their first message.
     let_go: Option<(Timestamp, i64)>,
     most_subjects: usize,
-    wants_state: bool,
-    state: Option<State>,
 }
 
 impl MergedScorer {
@@ -51,8 +49,6 @@ impl MergedScorer {
             next: 0,
             rebuilds_until: None,
             let_go: None,
-            wants_state: false,
-            state: None,
         }
     }
 
@@ -86,7 +82,7 @@ impl MergedScorer {
 
     /// Takes a partial of a source partition, which is waited for from now on.
     pub fn put(&mut self, source: u32, partial: Partial) -> Receipt {
-        let window = partial.start().floor(self.judge.settings.host_seconds);
+        let window = partial.start().floor(self.judge.observer.settings.host_seconds);
         if self.let_go.is_some_and(|(start, _)| window >= start) {
             self.windows.expect(source);
             return Receipt::Kept;
@@ -165,7 +161,7 @@ impl MergedScorer {
     fn close(&mut self, output: &mut Vec<Output>) {
         while let Some(closed) = self.windows.next_closed() {
             if let ClosedWindow::Pairs(window) = &closed {
-                self.judge.counters.flows += window.counters.flows;
+                self.judge.observer.counters.flows += window.counters.flows;
             }
             for notes in self.windows.take_notes() {
                 self.judge.add_notes(closed.span().start, &notes);
@@ -179,7 +175,7 @@ impl MergedScorer {
 
     /// Asks for the state at the end of the next long window that closes; at once when none is open.
     pub fn request_state(&mut self) {
-        self.wants_state = true;
+        self.judge.wants_state = true;
         if self.begun.is_empty()
             && self.let_go.is_none()
             && self.rebuilds_until.is_none()
@@ -191,25 +187,18 @@ impl MergedScorer {
 
     /// As [`super::Scorer::take_state`].
     pub fn take_state(&mut self) -> Option<State> {
-        self.state.take()
+        self.judge.state.take()
     }
 
     fn note_state(&mut self, closed_through: Timestamp) {
-        if !std::mem::take(&mut self.wants_state) {
-            return;
-        }
-        let open = self.begun.values().copied().chain(self.let_go.map(|(_, offset)| offset));
-        let begin = open.min().unwrap_or(self.next);
-        let log = LogPosition { begin, next: self.next, sources: self.windows.sources() };
-        let position = Position { offset: begin, watermark: Timestamp::MIN };
-        let (detectors, alerts) = self.judge.learned();
-        self.state = Some(State {
-            closed_through,
-            positions: vec![(self.log, position)],
-            log: Some(log),
-            detectors,
-            alerts,
-        });
+        let Self { windows, begun, let_go, next, log, judge, .. } = self;
+        let place = || {
+            let open = begun.values().copied().chain(let_go.map(|(_, offset)| offset));
+            let begin = open.min().unwrap_or(*next);
+            let place = LogPosition { begin, next: *next, sources: windows.sources() };
+            (vec![(*log, Position { offset: begin, watermark: Timestamp::MIN })], Some(place))
+        };
+        judge.note_state(closed_through, place);
     }
 
     /// Continues from a state, before the first message: read on from the `begin` of its log
@@ -246,7 +235,7 @@ impl MergedScorer {
             late: self.windows.late(),
             overflow: self.windows.overflow(),
             alerts: self.judge.opened(),
-            ..self.judge.counters
+            ..self.judge.observer.counters
         }
     }
 }

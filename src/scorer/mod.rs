@@ -10,14 +10,15 @@
 mod fold;
 mod judge;
 mod merged;
+mod observer;
 mod settings;
 mod state;
 mod summary;
 
 use crate::alerts;
 use crate::detect::Detector;
-use crate::features::{Placement, Windows, repair_clock};
-use crate::model::{Alert, Anomaly, Flow, Timestamp, WindowSpan, WindowSummary};
+use crate::features::{Placement, Windows};
+use crate::model::{Alert, Anomaly, Flow, Timestamp, WindowSummary};
 
 use judge::Judge;
 
@@ -74,8 +75,6 @@ pub struct Scorer {
     judge: Judge,
     earliest: Option<Timestamp>,
     latest: Option<Timestamp>,
-    wants_state: bool,
-    state: Option<State>,
 }
 
 impl Scorer {
@@ -90,37 +89,17 @@ impl Scorer {
             judge: Judge::new(settings, alerts, detectors),
             earliest: None,
             latest: None,
-            wants_state: false,
-            state: None,
         }
     }
 
     /// Takes a flow of a source partition and appends what follows from it. Returns whether it was
     /// counted or came late; late flows still pass the checks of single flows.
     pub fn add(&mut self, partition: u32, mut flow: Flow, output: &mut Vec<Output>) -> Placement {
-        let is_skewed = repair_clock(&mut flow, self.judge.settings.clock_limits());
-        let placement = self.windows.add(partition, &flow);
-        if placement == Placement::Replayed {
-            self.judge.counters.replayed += 1;
-            self.close(output);
-            return placement;
-        }
-        self.judge.counters.flows += 1;
-        self.judge.counters.unknown_sampling += u64::from(flow.sampling_rate.is_none());
-        self.judge.counters.clock_skew += u64::from(is_skewed);
-        let start = match placement {
-            Placement::Counted(start) => {
-                self.earliest = Some(self.earliest.map_or(flow.end, |time| time.min(flow.end)));
-                self.latest = Some(self.latest.map_or(flow.end, |time| time.max(flow.end)));
-                start
-            }
-            Placement::Late(start) => start,
-            Placement::Replayed => unreachable!("it has returned"),
-        };
-        let window =
-            WindowSpan { start, seconds: self.judge.settings.host_seconds, truncated: false };
-        for detector in &mut self.judge.detectors {
-            detector.observe(&flow, window);
+        let windows = &mut self.windows;
+        let placement = self.judge.observer.add(&mut flow, |flow| windows.add(partition, flow));
+        if let Placement::Counted(_) = placement {
+            self.earliest = Some(self.earliest.map_or(flow.end, |time| time.min(flow.end)));
+            self.latest = Some(self.latest.map_or(flow.end, |time| time.max(flow.end)));
         }
         self.close(output);
         placement
@@ -173,7 +152,8 @@ impl Scorer {
     fn close(&mut self, output: &mut Vec<Output>) {
         while let Some(closed) = self.windows.next_closed() {
             if let Some(end) = self.judge.close(&closed, output) {
-                self.note_state(end);
+                let windows = &self.windows;
+                self.judge.note_state(end, || (windows.positions(), None));
             }
         }
     }
@@ -184,7 +164,7 @@ impl Scorer {
             late: self.windows.late(),
             overflow: self.windows.overflow(),
             alerts: self.judge.opened(),
-            ..self.judge.counters
+            ..self.judge.observer.counters
         }
     }
 

@@ -71,28 +71,19 @@ mod base64_text {
 impl Scorer {
     /// Asks for the state at the end of the next long window that closes; at once when none is open.
     pub fn request_state(&mut self) {
-        self.wants_state = true;
+        self.judge.wants_state = true;
         if self.windows.is_empty()
             && let Some(closed_through) = self.windows.closed_through()
         {
-            self.note_state(closed_through);
+            let windows = &self.windows;
+            self.judge.note_state(closed_through, || (windows.positions(), None));
         }
     }
 
     /// Returns the state that was asked for, once. Everything that the scorer gave out until now is
     /// to be written before it is kept.
     pub fn take_state(&mut self) -> Option<State> {
-        self.state.take()
-    }
-
-    /// Right after a long window was closed and judged.
-    pub(super) fn note_state(&mut self, closed_through: Timestamp) {
-        if !std::mem::take(&mut self.wants_state) {
-            return;
-        }
-        let (detectors, alerts) = self.judge.learned();
-        let positions = self.windows.positions();
-        self.state = Some(State { closed_through, positions, log: None, detectors, alerts });
+        self.judge.state.take()
     }
 
     /// Continues from a state. Call it before the first flow. Detectors whose saved state cannot be

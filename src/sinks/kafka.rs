@@ -129,10 +129,8 @@ impl KafkaProducer {
     /// # Errors
     /// When the client cannot be made of the settings.
     pub fn open_log(settings: &KafkaInput, topic: &str) -> Result<Self, ProduceError> {
-        let mut config = client_config(settings)?;
-        make_topic(&config, topic, LOG_RETENTION_MILLISECONDS);
-        config.set("message.timeout.ms", "0");
-        Ok(Self { partition: Some(0), ..Self::with(config, topic)? })
+        let producer = Self::open_made(settings, topic, LOG_RETENTION_MILLISECONDS)?;
+        Ok(Self { partition: Some(0), ..producer })
     }
 
     /// As [`KafkaProducer::open`], for dead letters. The topic is made when it is missing and may be
@@ -141,8 +139,17 @@ impl KafkaProducer {
     /// # Errors
     /// When the client cannot be made of the settings.
     pub fn open_letters(settings: &KafkaInput, topic: &str) -> Result<Self, ProduceError> {
+        Self::open_made(settings, topic, LETTER_RETENTION_MILLISECONDS)
+    }
+
+    /// Makes the topic when it is missing, and waits for brokers as long as it takes.
+    fn open_made(
+        settings: &KafkaInput,
+        topic: &str,
+        retention_milliseconds: &str,
+    ) -> Result<Self, ProduceError> {
         let mut config = client_config(settings)?;
-        make_topic(&config, topic, LETTER_RETENTION_MILLISECONDS);
+        make_topic(&config, topic, retention_milliseconds);
         config.set("message.timeout.ms", "0");
         Self::with(config, topic)
     }

@@ -12,10 +12,10 @@ use crate::scorer::{Fold, FoldPosition};
 use crate::sinks::KafkaProducer;
 use crate::sources::kafka::KafkaSource;
 use crate::sources::{
-    Gained, PartitionName, PartitionRead, PartitionSource, Partitions, RecordPlace, Rejected,
+    Gained, PartitionName, PartitionRead, PartitionSource, Partitions, RecordPlace,
 };
 
-use super::super::partitioned::{PAUSE, TELL_PAUSE, read_beside};
+use super::super::partitioned::{PAUSE, TELL_PAUSE, read_beside, reject_all};
 use super::super::{DeadLetters, PipelineError, Progress, Stop, Summary};
 use super::message::{Message, Word};
 use crate::testkit::crash;
@@ -136,9 +136,7 @@ impl Folding<'_> {
             PartitionRead::Flows { flows, rejected, next, records } => {
                 crash::point("polled");
                 self.ended.records += records;
-                for (place, rejected) in &rejected {
-                    self.reject(*place, rejected)?;
-                }
+                reject_all(self.run.partitions, &rejected, &mut self.ended, self.dead)?;
                 self.run.progress.scored(flows.len() as u64);
                 let mut message = None;
                 for read in flows {
@@ -207,15 +205,6 @@ impl Folding<'_> {
         send_complete(self.run, open)?;
         let closed_through = open.fold.closed_through().unwrap_or(Timestamp::MIN);
         say(self.run, &open.name, Word::Resting { term: open.term, closed_through })
-    }
-
-    fn reject(&mut self, place: RecordPlace, rejected: &Rejected) -> Result<(), PipelineError> {
-        let partition = self.run.partitions.get(place.partition);
-        let source = partition.map_or_else(String::new, |partition| partition.name.to_string());
-        let reject = &rejected.reject;
-        let offset = u64::try_from(place.offset).unwrap_or_default();
-        self.ended.note_rejected(&source, offset, reject.reason, &reject.detail);
-        self.dead.write(&source, rejected).map_err(PipelineError::DeadLetters)
     }
 
     /// Commits from where each partition would be folded again, once what was sent has arrived.
