@@ -94,11 +94,12 @@ e2e: setup ## datagrams of exporters through a real goflow2 and Kafka into OpenS
 	    $(CARGO) test $(PROFILE) --no-run --test e2e -- \
 	    $(CARGO) test $(PROFILE) --test e2e -- --show-output
 
-kill-matrix: setup ## workers, brokers and clusters killed at every step, ten times in a row
+kill-matrix: setup ## workers, brokers and clusters killed at every step, ten times in a row; output of the last round in target/kill-matrix.log
 	@tests/stack/with opensearch kafka -- \
 	    $(CARGO) test $(PROFILE) --no-run --test delivery -- \
 	    bash -eu -o pipefail -c 'for round in 1 2 3 4 5 6 7 8 9 10; do echo "round $$round"; \
-	        $(CARGO) test $(PROFILE) --test delivery -- --test-threads 12 2>&1 | grep -E "^test |^test result|panicked"; done'
+	        $(CARGO) test $(PROFILE) --test delivery -- --test-threads 12 2>&1 | tee target/kill-matrix.log \
+	        | grep -E "^test |^test result|panicked"; done'
 
 test-security: setup ## the tests of certificates and users, on an OpenSearch that has them
 	@OPENSEARCH_SECURITY=1 tests/stack/with opensearch -- \
