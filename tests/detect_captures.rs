@@ -21,6 +21,7 @@ const LIMITS: WindowLimits = WindowLimits {
     window_seconds: 60,
     lateness_seconds: 60,
     max_subjects: 200_000,
+    count_once: true,
 };
 const CLOCK: ClockLimits = ClockLimits { ahead_seconds: 300, behind_seconds: 3_600 };
 const SCANS: [Kind; 3] = [Kind::PortScanVertical, Kind::PortScanHorizontal, Kind::PortScanSlow];

@@ -23,6 +23,7 @@ const LIMITS: WindowLimits = WindowLimits {
     window_seconds: 60,
     lateness_seconds: 86_400,
     max_subjects: 1_000_000,
+    count_once: true,
 };
 
 /// One file of windows for each type of subject.

@@ -14,6 +14,7 @@ const LIMITS: WindowLimits = WindowLimits {
     window_seconds: 60,
     lateness_seconds: 30,
     max_subjects: 1_000,
+    count_once: true,
 };
 
 fn folder() -> PathBuf {

@@ -16,6 +16,7 @@ const LIMITS: WindowLimits = WindowLimits {
     window_seconds: 60,
     lateness_seconds: 30,
     max_subjects: 100_000,
+    count_once: true,
 };
 /// Nothing is late: for tests whose parts see other times than the whole.
 const PATIENT: WindowLimits = WindowLimits { lateness_seconds: 86_400, ..LIMITS };

@@ -15,6 +15,7 @@ const LIMITS: WindowLimits = WindowLimits {
     window_seconds: 60,
     lateness_seconds: 30,
     max_subjects: 100_000,
+    count_once: true,
 };
 
 /// Everything that a run of windows says, in a form that compares.
@@ -245,7 +246,7 @@ fn a_flow_of_a_closed_window_is_late_and_changes_nothing() {
     assert!(matches!(windows.add(0, &flow().at(5).build()), Placement::Late(_)));
     assert_eq!(windows.late(), 1);
     let Some(ClosedWindow::Pairs(pane)) = windows.next_closed() else { panic!("the pane is over") };
-    assert_eq!(pane.pairs[0].conns, 1);
+    assert_eq!(pane.pairs[0].counters.conns, 1);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::cli::{BackfillArgs, Mode};
 use crate::config::Config;
-use crate::detect::{self, SharedList};
+use crate::detect::SharedList;
 use crate::jobs::Owner;
 use crate::model::Timestamp;
 use crate::pipeline::{Claimant, Stop, Summary};
@@ -17,7 +17,8 @@ use crate::sources::{PartitionSource, Partitions, SourceError};
 use crate::stores::{EmbeddedConfig, EmbeddedStore, Family, Namespace, SearchRequest, Store};
 
 use super::common::{
-    now, open_enrichment, open_store, open_store_to_write, read_blacklists, summary_text,
+    detect_context, now, open_enrichment, open_store, open_store_to_write, read_blacklists,
+    summary_text,
 };
 use super::kafka::{Judge, Readable};
 use super::progress::Bar;
@@ -54,7 +55,7 @@ pub(super) fn backfill(config: &Config, args: &BackfillArgs) -> anyhow::Result<O
     let begun = Instant::now();
     let progress = Bar::new("scoring", Some(flows));
     let stop = stop_on_signal()?;
-    let context = detect::Context { blacklist: SharedList::default() };
+    let context = detect_context(config, SharedList::default());
     context.blacklist.set(Arc::new(read_blacklists(&config.detectors.blacklist.files)?));
     let judge = Judge {
         config,

@@ -10,7 +10,7 @@ use chrono::Utc;
 
 use crate::cli::Mode;
 use crate::config::{Config, DeadLetterSettings};
-use crate::detect::{self, Blacklist, Detector};
+use crate::detect::{self, Blacklist, Detector, SharedList};
 use crate::enrich::{Enricher, SharedEnricher};
 use crate::model::Timestamp;
 use crate::pipeline::{DeadLetters, Stop, Summary};
@@ -139,6 +139,13 @@ pub(super) fn open_dead_letters(
         return Ok(DeadLetters::new(index, give_up, now));
     }
     Ok(DeadLetters::discarded())
+}
+
+/// Returns what detectors share; `blacklist` can be swapped at any time.
+pub(super) fn detect_context(config: &Config, blacklist: SharedList) -> detect::Context {
+    let internal =
+        config.networks.networks().expect("the settings were checked when they were read");
+    detect::Context { blacklist, internal }
 }
 
 /// Makes scorers of the settings with a shared list of addresses.

@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::{Mode, RunArgs};
 use crate::config::Config;
-use crate::detect::{self, SharedList};
+use crate::detect::SharedList;
 use crate::enrich::{Enricher, SharedEnricher};
 use crate::jobs::{
     Cadence, Election, Job, Owner, Runner, Schedule, Watermark, drive, is_asked_within,
@@ -25,8 +25,8 @@ use crate::sinks::{EnrichedSink, SinkError, StoreSink, printable};
 use crate::stores::Store;
 
 use super::common::{
-    Patience, ScorerFactory, ensure_set_up, now, open_cluster, open_dead_letters, open_enrichment,
-    present, read_blacklists, store_on,
+    Patience, ScorerFactory, detect_context, ensure_set_up, now, open_cluster, open_dead_letters,
+    open_enrichment, present, read_blacklists, store_on,
 };
 use super::kafka::{Judge, Readable, Topics};
 use super::logged::LoggedProgress;
@@ -151,7 +151,7 @@ impl Worker {
 
     fn score(&self, stop: Stop) -> anyhow::Result<Scored> {
         let config = &self.config;
-        let context = detect::Context { blacklist: self.blacklist.clone() };
+        let context = detect_context(&self.config, self.blacklist.clone());
         let progress = LoggedProgress::new(self.watermark.clone());
         if let Some(input) = self.partitions()? {
             let judge = Judge {

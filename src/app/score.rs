@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 
 use crate::cli::{Mode, Only, OutputForm, ScoreArgs};
 use crate::config::{Config, DeadLetterSettings, format_named};
-use crate::detect;
+use crate::detect::SharedList;
 use crate::pipeline::{DeadLetters, Finite, Input, Stream, Summary, score_files, score_stream};
 use crate::sinks::{
     Dataset, Document, EnrichedSink, NdjsonSink, Sink, SinkError, StoreSink, TableSink,
@@ -18,8 +18,8 @@ use crate::stores::Store;
 
 use super::Outcome;
 use super::common::{
-    ScorerFactory, open_dead_letters, open_enrichment, open_store_to_write, present,
-    read_blacklists, summary_text,
+    ScorerFactory, detect_context, open_dead_letters, open_enrichment, open_store_to_write,
+    present, read_blacklists, summary_text,
 };
 use super::progress::Bar;
 
@@ -37,7 +37,7 @@ pub(super) fn score(config: &Config, args: &ScoreArgs) -> anyhow::Result<Outcome
     };
     let mut lists = config.detectors.blacklist.files.clone();
     lists.extend(args.blacklist.iter().cloned());
-    let context = detect::Context::default();
+    let context = detect_context(config, SharedList::default());
     context.blacklist.set(Arc::new(read_blacklists(&lists)?));
     let factory = ScorerFactory { config, context, mode: Mode::Detect };
     let letters = match &args.dead_letters {

@@ -44,6 +44,8 @@ pub struct Config {
     pub setup: setup::Settings,
     /// `windows.*`.
     pub windows: scorer::Settings,
+    /// `networks.*`.
+    pub networks: detect::networks::Settings,
     /// `detectors.*`.
     pub detectors: detect::Settings,
     /// `alerts.*`.
@@ -69,6 +71,7 @@ impl Default for Config {
             output: OutputSettings::default(),
             setup: setup::Settings::default(),
             windows: scorer::Settings::default(),
+            networks: detect::networks::Settings::default(),
             detectors: detect::Settings::default(),
             alerts: alerts::Settings::default(),
             enrichment: enrich::Settings::default(),
@@ -303,6 +306,7 @@ impl Config {
     /// Names the key.
     pub fn check(&self) -> Result<(), SettingError> {
         self.windows.check()?;
+        self.networks.check()?;
         detect::check(&self.detectors)?;
         self.alerts.check()?;
         self.enrichment.check()?;

@@ -117,9 +117,9 @@ impl PairFeature {
 
     fn of(self, pair: &PairWindow) -> f64 {
         let value = match self {
-            Self::BytesUp => pair.bytes_up,
-            Self::BytesDw => pair.bytes_down,
-            Self::NumConns => pair.conns,
+            Self::BytesUp => pair.counters.bytes_up,
+            Self::BytesDw => pair.counters.bytes_down,
+            Self::NumConns => pair.counters.conns,
             Self::NumDstPort => pair.destination_ports.count(),
         };
         value as f64

@@ -12,6 +12,7 @@ const LIMITS: WindowLimits = WindowLimits {
     window_seconds: 60,
     lateness_seconds: 86_400,
     max_subjects: 200_000,
+    count_once: true,
 };
 
 fn all_closed(flows: &[Flow]) -> Vec<ClosedWindow> {

@@ -14,6 +14,7 @@ use super::distinct::Distinct;
 use super::hashing::{HostKey, combine};
 use super::loss::ExportLog;
 use super::matrix::NamedFeatures;
+use super::pairs::Surplus;
 use super::ports::PortSet;
 use super::probes::ProbeLog;
 use super::table::Entry;
@@ -25,6 +26,8 @@ pub(super) struct FlowFacts {
     pub destination: Option<HostKey>,
     pub source_key: u64,
     pub destination_key: u64,
+    /// The exporter; 0 when the record does not say.
+    pub exporter_key: u64,
     /// (exporter, sequence number), where the record has one.
     pub export_key: Option<u64>,
     pub bytes: u64,
@@ -44,6 +47,7 @@ impl FlowFacts {
             destination,
             source_key: source.map_or(0, HostKey::sketch_key),
             destination_key: destination.map_or(0, HostKey::sketch_key),
+            exporter_key,
             export_key: flow.sequence.map(|sequence| combine(exporter_key, u64::from(sequence))),
             bytes: flow.scaled_bytes(),
             packets: flow.scaled_packets(),
@@ -91,6 +95,14 @@ impl HostCounters {
         self.returned_bytes = self.returned_bytes.saturating_add(other.returned_bytes);
         self.exports.merge(&other.exports);
         self.unnumbered = self.unnumbered.saturating_add(other.unnumbered);
+    }
+
+    /// Takes out what several exporters counted beyond the one that saw most.
+    pub(super) fn deduct(&mut self, surplus: &Surplus) {
+        self.records = self.records.saturating_sub(surplus.records);
+        self.bytes = self.bytes.saturating_sub(surplus.bytes);
+        self.packets = self.packets.saturating_sub(surplus.packets);
+        self.returned_bytes = self.returned_bytes.saturating_sub(surplus.returned_bytes);
     }
 
     /// System 000's `sumOfFlows`: distinct export sequence numbers, each exporter for itself;

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Timestamp, WindowSpan, nanos};
 
 use super::closed::{ClosedWindow, HostsWindow, PairsWindow};
-use super::network::{NetworkCounters, NetworkWindow};
+use super::gathered::Gathered;
+use super::network::NetworkCounters;
 use super::partial::{Notes, Partial, PartialPane, PartialWindow};
 use super::parts::Part;
 use super::table::union;
@@ -62,6 +63,8 @@ pub struct MergedWindows {
     windows: Open<PartialWindow>,
     /// Totals of the closed panes of open long windows.
     totals: BTreeMap<Timestamp, NetworkCounters>,
+    /// What closed panes left for their open long windows.
+    gathered: Gathered,
     partitions: BTreeMap<u32, SourceProgress>,
     /// Everything that ends here or before is closed.
     closed_through: Timestamp,
@@ -86,6 +89,7 @@ impl MergedWindows {
             panes: BTreeMap::new(),
             windows: BTreeMap::new(),
             totals: BTreeMap::new(),
+            gathered: Gathered::default(),
             partitions: BTreeMap::new(),
             closed_through: Timestamp::MIN,
             judged_through: Timestamp::MIN,
@@ -311,10 +315,12 @@ impl MergedWindows {
         }
         let (pairs, beyond) = union(pairs, self.limits.max_subjects);
         let overflow = overflow.saturating_add(beyond);
-        let total = self.totals.entry(start.floor(self.limits.window_seconds)).or_default();
-        total.merge(&counters);
         let span = self.span(start, self.limits.pane_seconds, overflow, is_complete);
-        PairsWindow { span, pairs, counters }
+        let mut closed = PairsWindow { span, pairs, conversations: Vec::new(), counters };
+        self.gathered.close_pane(&mut closed, self.limits);
+        let total = self.totals.entry(start.floor(self.limits.window_seconds)).or_default();
+        total.merge(&closed.counters);
+        closed
     }
 
     fn close_window(
@@ -336,15 +342,15 @@ impl MergedWindows {
         let (sources, more_sources) = union(sources, cap);
         let (destinations, more_destinations) = union(destinations, cap);
         let (exporters, more_exporters) = union(exporters, cap);
-        for beyond in [more_sources, more_destinations, more_exporters] {
+        let minute = self.gathered.take(start);
+        for beyond in [more_sources, more_destinations, more_exporters, minute.overflow] {
             overflow = overflow.saturating_add(beyond);
         }
         let later = self.totals.split_off(&end_of(start, self.limits.window_seconds));
         let counters = std::mem::replace(&mut self.totals, later).remove(&start);
         let counters = counters.unwrap_or_default();
-        let network = NetworkWindow::of_hosts(counters, &sources, &destinations);
         let span = self.span(start, self.limits.window_seconds, overflow, is_complete);
-        HostsWindow { span, sources, destinations, exporters, network }
+        HostsWindow::of(span, (sources, destinations), exporters, counters, minute)
     }
 
     /// Whether every partition has sent all parts; counted when not.

@@ -9,9 +9,11 @@
 
 mod clock;
 mod closed;
+mod conversations;
 mod distinct;
 mod entropy;
 mod fold;
+mod gathered;
 mod hashing;
 mod hosts;
 mod loss;
@@ -24,12 +26,15 @@ mod parts;
 mod port_counts;
 mod ports;
 mod probes;
+mod services;
+mod sightings;
 mod table;
 mod windows;
 mod wire;
 
 pub use clock::{Admitted, ClockLimits, LeapGuard, event_time, repair_clock};
 pub use closed::{ClosedWindow, HostsWindow, PairsWindow};
+pub use conversations::{Conversation, ConversationKey};
 pub use distinct::{Distinct, EXACT_LIMIT};
 pub use entropy::{RunningEntropy, entropy};
 pub use fold::PartitionFold;
@@ -44,5 +49,7 @@ pub use partial::{Notes, Partial, PartialError, PartialPane, PartialWindow};
 pub use parts::Part;
 pub use ports::PortSet;
 pub use probes::{KEPT, ProbeLog, Probes, keep};
+pub use services::{MOST_SERVICES, ServiceCounters};
+pub use sightings::PairCounters;
 pub use table::{Entry, SubjectTable};
 pub use windows::{Placement, Position, WindowLimits, Windows};

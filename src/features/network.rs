@@ -10,7 +10,7 @@ use crate::model::{ConnectionState, Defects, Flow, Protocol};
 use super::entropy::entropy;
 use super::hosts::{DestinationWindow, FlowFacts, SourceWindow};
 use super::matrix::{NamedFeatures, quantile};
-use super::pairs::PairWindow;
+use super::pairs::{PairWindow, Surplus};
 use super::port_counts::PortCounts;
 use super::wire;
 
@@ -94,6 +94,22 @@ impl NetworkCounters {
         }
         if let Some(port) = flow.source.port {
             self.source_ports.add(port, 1);
+        }
+    }
+
+    /// Takes out what several exporters counted beyond the one that saw most. What exporters sent
+    /// (raw counters, states, protocols, ports) stays as it was sent.
+    pub(super) fn deduct(&mut self, surplus: &Surplus) {
+        let bytes = surplus.bytes.saturating_add(surplus.returned_bytes);
+        let class = surplus.class;
+        for (counter, excess) in [
+            (&mut self.flows, surplus.records),
+            (&mut self.bytes, bytes),
+            (&mut self.packets, surplus.packets),
+            (&mut self.flows_by_class[class], surplus.records),
+            (&mut self.bytes_by_class[class], bytes),
+        ] {
+            *counter = counter.saturating_sub(excess);
         }
     }
 
@@ -301,7 +317,8 @@ impl BatchFeatures {
             ),
             distinct_per(links.iter().map(|&(port, source, _)| (u128::from(port), source))),
         ];
-        let flows = pairs.iter().map(|pair| pair.five_tuples.count()).fold(0, u64::saturating_add);
+        let flows =
+            pairs.iter().map(|pair| pair.counters.five_tuples.count()).fold(0, u64::saturating_add);
         let conns = pairs.len() as f64;
         let mut values = vec![
             counters.flows as f64,

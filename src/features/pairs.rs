@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Flow, Protocol, Subject};
+use crate::model::{Flow, Subject};
 
-use super::distinct::Distinct;
-use super::hashing::{HostKey, combine};
+use super::hashing::HostKey;
 use super::hosts::FlowFacts;
 use super::matrix::NamedFeatures;
 use super::ports::PortSet;
+use super::sightings::{PairCounters, Sightings};
 use super::table::Entry;
 
 /// A sender and a receiver, over one window.
@@ -18,22 +18,13 @@ use super::table::Entry;
 pub struct PairWindow {
     source: HostKey,
     destination: HostKey,
-    /// Flow records (`num_conns`).
-    pub conns: u64,
-    /// Bytes from source to destination, scaled (`bytes_up`, `src_tx`).
-    pub bytes_up: u64,
-    /// Bytes that came back, scaled (`bytes_dw`, `dst_tx`).
-    pub bytes_down: u64,
-    /// TCP records.
-    pub tcp: u64,
-    /// UDP records.
-    pub udp: u64,
+    /// What went between them.
+    pub counters: PairCounters,
     /// Distinct destination ports.
     pub destination_ports: PortSet,
     /// Distinct source ports.
     pub source_ports: PortSet,
-    /// Distinct five-tuples (`num_flows`).
-    pub five_tuples: Distinct,
+    sightings: Sightings,
 }
 
 impl Entry for PairWindow {
@@ -43,14 +34,10 @@ impl Entry for PairWindow {
         Self {
             source,
             destination,
-            conns: 0,
-            bytes_up: 0,
-            bytes_down: 0,
-            tcp: 0,
-            udp: 0,
+            counters: PairCounters::default(),
             destination_ports: PortSet::default(),
             source_ports: PortSet::default(),
-            five_tuples: Distinct::default(),
+            sightings: Sightings::default(),
         }
     }
 
@@ -59,38 +46,48 @@ impl Entry for PairWindow {
     }
 
     fn merge(&mut self, other: &Self) {
-        self.conns = self.conns.saturating_add(other.conns);
-        self.bytes_up = self.bytes_up.saturating_add(other.bytes_up);
-        self.bytes_down = self.bytes_down.saturating_add(other.bytes_down);
-        self.tcp = self.tcp.saturating_add(other.tcp);
-        self.udp = self.udp.saturating_add(other.udp);
+        self.sightings.merge(&other.sightings, &self.counters, &other.counters);
+        self.counters.merge(&other.counters);
         self.destination_ports.merge(&other.destination_ports);
         self.source_ports.merge(&other.source_ports);
-        self.five_tuples.merge(&other.five_tuples);
     }
 
     fn additions(&self) -> u64 {
-        self.conns
+        self.counters.conns
     }
 }
 
 impl PairWindow {
     pub(super) fn add(&mut self, flow: &Flow, facts: &FlowFacts) {
-        self.conns += 1;
-        self.bytes_up = self.bytes_up.saturating_add(facts.bytes);
-        self.bytes_down = self.bytes_down.saturating_add(facts.returned_bytes);
-        self.tcp += u64::from(flow.protocol == Some(Protocol::TCP));
-        self.udp += u64::from(flow.protocol == Some(Protocol::UDP));
-        let (from, to) = (flow.source.port, flow.destination.port);
-        if let Some(port) = to {
+        if let Some(own) = self.sightings.note(facts.exporter_key, &self.counters) {
+            own.add(flow, facts);
+        }
+        self.counters.add(flow, facts);
+        if let Some(port) = flow.destination.port {
             self.destination_ports.insert(port);
         }
-        if let Some(port) = from {
+        if let Some(port) = flow.source.port {
             self.source_ports.insert(port);
         }
-        let ports = port_key(from) << 32 | port_key(to);
-        let protocol = flow.protocol.map_or(256, |protocol| u64::from(protocol.0));
-        self.five_tuples.insert(combine(ports, protocol));
+    }
+
+    /// Counts traffic that several exporters saw once; returns what was counted too often.
+    pub(super) fn settle(&mut self) -> Option<Surplus> {
+        let most = self.sightings.most(&self.counters)?.clone();
+        let sum = std::mem::replace(&mut self.counters, most);
+        Some(Surplus {
+            class: if sum.tcp > 0 {
+                0
+            } else if sum.udp > 0 {
+                1
+            } else {
+                3
+            },
+            records: sum.conns.saturating_sub(self.counters.conns),
+            bytes: sum.bytes_up.saturating_sub(self.counters.bytes_up),
+            returned_bytes: sum.bytes_down.saturating_sub(self.counters.bytes_down),
+            packets: sum.packets_up.saturating_sub(self.counters.packets_up),
+        })
     }
 
     /// The sender.
@@ -114,9 +111,15 @@ impl PairWindow {
     }
 }
 
-/// A port, or a number beyond all ports.
-fn port_key(port: Option<u16>) -> u64 {
-    port.map_or(1 << 16, u64::from)
+/// What several exporters counted beyond the one that saw most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Surplus {
+    /// Traffic class of the totals.
+    pub class: usize,
+    pub records: u64,
+    pub bytes: u64,
+    pub returned_bytes: u64,
+    pub packets: u64,
 }
 
 impl NamedFeatures for PairWindow {
@@ -134,14 +137,14 @@ impl NamedFeatures for PairWindow {
     fn write_features(&self, out: &mut Vec<f64>) {
         out.extend(
             [
-                self.bytes_up,
-                self.bytes_down,
-                self.conns,
-                self.five_tuples.count(),
+                self.counters.bytes_up,
+                self.counters.bytes_down,
+                self.counters.conns,
+                self.counters.five_tuples.count(),
                 self.destination_ports.count(),
                 self.source_ports.count(),
-                self.tcp,
-                self.udp,
+                self.counters.tcp,
+                self.counters.udp,
             ]
             .map(|value| value as f64),
         );

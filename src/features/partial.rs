@@ -18,7 +18,7 @@ use super::wire::is_ascending;
 
 /// First byte of every message; another one whenever the form of anything inside changes, notes of
 /// detectors included.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// The message is no partial.
 #[derive(Debug, thiserror::Error)]

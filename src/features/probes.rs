@@ -181,10 +181,20 @@ pub fn keep<K: Copy + Ord, V: Default>(
     key: K,
     rank: impl Fn(K) -> u64,
 ) -> Option<&mut V> {
+    keep_some(table, key, KEPT, rank)
+}
+
+/// [`keep`] with room for `most` keys.
+pub(super) fn keep_some<K: Copy + Ord, V: Default>(
+    table: &mut Vec<(K, V)>,
+    key: K,
+    most: usize,
+    rank: impl Fn(K) -> u64,
+) -> Option<&mut V> {
     if let Some(place) = table.iter().position(|(known, _)| *known == key) {
         return Some(&mut table[place].1);
     }
-    if table.len() < KEPT {
+    if table.len() < most {
         table.push((key, V::default()));
     } else {
         let (worst, worst_rank) = table

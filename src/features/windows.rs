@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Flow, Timestamp, WindowSpan, nanos};
 
 use super::closed::{ClosedWindow, HostsWindow, PairsWindow};
+use super::gathered::Gathered;
 use super::hashing::HostKey;
 use super::hosts::{DestinationWindow, ExporterWindow, FlowFacts, SourceWindow};
 use super::loss::Export;
-use super::network::{NetworkCounters, NetworkWindow};
+use super::network::NetworkCounters;
 use super::pairs::PairWindow;
 use super::table::SubjectTable;
 
@@ -29,6 +30,8 @@ pub struct WindowLimits {
     pub lateness_seconds: u32,
     /// Most subjects of one type in one window; more are counted, not held.
     pub max_subjects: usize,
+    /// Whether traffic that several exporters saw counts once.
+    pub count_once: bool,
 }
 
 /// What became of a flow.
@@ -92,6 +95,8 @@ pub struct Windows {
     limits: WindowLimits,
     panes: VecDeque<OpenPane>,
     windows: VecDeque<OpenWindow>,
+    /// What closed panes left for their open long windows.
+    gathered: Gathered,
     partitions: Vec<Partition>,
     /// Everything that ends here or before is closed for good.
     closed_through: Timestamp,
@@ -109,6 +114,7 @@ impl Windows {
             limits,
             panes: VecDeque::new(),
             windows: VecDeque::new(),
+            gathered: Gathered::default(),
             partitions: Vec::new(),
             closed_through: Timestamp::MIN,
             counted_through: Timestamp::MIN,
@@ -326,7 +332,7 @@ impl Windows {
     /// Exporters of which no flow ended in a window are left out, and windows that hold no others.
     pub fn next_closed(&mut self) -> Option<ClosedWindow> {
         loop {
-            let (mut closed, is_used) = self.close_until(self.watermark()?)?;
+            let (mut closed, is_used) = self.close_until(self.watermark()?, true)?;
             if is_used {
                 if let ClosedWindow::Hosts(window) = &mut closed {
                     window.exporters.retain(|exporter| exporter.counters.records > 0);
@@ -336,9 +342,10 @@ impl Windows {
         }
     }
 
-    /// The same with everything that another partition may complete.
+    /// The same with everything that another partition may complete, and with nothing that can only
+    /// be said once all partitions are together.
     pub(super) fn next_complete(&mut self) -> Option<ClosedWindow> {
-        Some(self.close_until(self.watermark()?)?.0)
+        Some(self.close_until(self.watermark()?, false)?.0)
     }
 
     /// Declares a partition complete: nothing more will come. Its windows close with the others'.
@@ -349,7 +356,11 @@ impl Windows {
     }
 
     /// Closes the next window, and tells whether it was used.
-    fn close_until(&mut self, watermark: Timestamp) -> Option<(ClosedWindow, bool)> {
+    fn close_until(
+        &mut self,
+        watermark: Timestamp,
+        is_whole: bool,
+    ) -> Option<(ClosedWindow, bool)> {
         let pane_end = self.panes.front().map(|pane| end_of(pane.start, self.limits.pane_seconds));
         let window_end =
             self.windows.front().map(|window| end_of(window.start, self.limits.window_seconds));
@@ -363,7 +374,7 @@ impl Windows {
             }
             self.closed_through = self.closed_through.max(pane_end?);
             let pane = self.panes.pop_front()?;
-            return Some((ClosedWindow::Pairs(self.close_pane(pane)), true));
+            return Some((ClosedWindow::Pairs(self.close_pane(pane, is_whole)), true));
         }
         if window_end? > watermark {
             return None;
@@ -374,42 +385,42 @@ impl Windows {
         Some((ClosedWindow::Hosts(self.close_window(window)), is_used))
     }
 
-    fn close_pane(&mut self, pane: OpenPane) -> PairsWindow {
-        let start = pane.start.floor(self.limits.window_seconds);
-        if let Some(window) = self.windows.iter_mut().find(|window| window.start == start) {
-            window.counters.merge(&pane.counters);
-        }
+    fn close_pane(&mut self, pane: OpenPane, is_whole: bool) -> PairsWindow {
         self.overflow += pane.pairs.overflow();
-        PairsWindow {
+        let mut closed = PairsWindow {
             span: WindowSpan {
                 start: pane.start,
                 seconds: self.limits.pane_seconds,
                 truncated: pane.pairs.overflow() > 0,
             },
             pairs: pane.pairs.into_sorted(),
+            conversations: Vec::new(),
             counters: pane.counters,
+        };
+        if is_whole {
+            self.gathered.close_pane(&mut closed, self.limits);
         }
+        let start = pane.start.floor(self.limits.window_seconds);
+        if let Some(window) = self.windows.iter_mut().find(|window| window.start == start) {
+            window.counters.merge(&closed.counters);
+        }
+        closed
     }
 
     fn close_window(&mut self, window: OpenWindow) -> HostsWindow {
+        let minute = self.gathered.take(window.start);
         let overflow = window.sources.overflow()
             + window.destinations.overflow()
-            + window.exporters.overflow();
+            + window.exporters.overflow()
+            + minute.overflow;
         self.overflow += overflow;
-        let sources = window.sources.into_sorted();
-        let destinations = window.destinations.into_sorted();
-        let network = NetworkWindow::of_hosts(window.counters, &sources, &destinations);
-        HostsWindow {
-            span: WindowSpan {
-                start: window.start,
-                seconds: self.limits.window_seconds,
-                truncated: overflow > 0,
-            },
-            sources,
-            destinations,
-            exporters: window.exporters.into_sorted(),
-            network,
-        }
+        let span = WindowSpan {
+            start: window.start,
+            seconds: self.limits.window_seconds,
+            truncated: overflow > 0,
+        };
+        let hosts = (window.sources.into_sorted(), window.destinations.into_sorted());
+        HostsWindow::of(span, hosts, window.exporters.into_sorted(), window.counters, minute)
     }
 
     /// Flows that came after their window was closed.

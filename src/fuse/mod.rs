@@ -116,6 +116,7 @@ fn sentence(subject: Subject, reasons: &[&str]) -> String {
         Subject::Exporter(ip) => format!("Exporter {ip}"),
         Subject::Source(ip) | Subject::Destination(ip) => ip.to_string(),
         Subject::Pair(from, to) => format!("{from} → {to}"),
+        Subject::Prefix(..) => format!("Prefix {subject}"),
     };
     let mut text = format!("{who} {}", reasons.join("; "));
     if let Some((end, _)) = text.char_indices().nth(LONGEST_SENTENCE) {

@@ -257,6 +257,9 @@ const REGISTERED_SERVICES: &[u16] = &[
     5900, 5985, 6379, 6443, 8000, 8080, 8443, 9000, 9092, 9200, 9300, 9418, 11211, 27017,
 ];
 
+/// Operating systems take the ports of clients from here on (Linux; others begin even higher).
+const EPHEMERAL_FROM: u16 = 32_768;
+
 fn is_service_port(port: u16) -> bool {
     port < 1024 || REGISTERED_SERVICES.binary_search(&port).is_ok()
 }
@@ -313,7 +316,8 @@ impl Flow {
     ///
     /// Records of both directions name the initiator as source. Unidirectional TCP is judged by its
     /// flags where they decide (SYN alone opens, RST without SYN refuses), else, like UDP, by the
-    /// ports: the end with a service port answers. In doubt the source is the initiator.
+    /// ports: the end with a service port answers, or, when neither has one, the end whose port is
+    /// not a client's. In doubt the source is the initiator.
     pub fn role(&self) -> Role {
         if self.returned.is_some() {
             return Role::Initiator;
@@ -338,6 +342,7 @@ impl Flow {
         };
         match (is_service_port(from), is_service_port(to)) {
             (true, false) => Role::Responder,
+            (false, false) if from < EPHEMERAL_FROM && to >= EPHEMERAL_FROM => Role::Responder,
             _ => Role::Initiator,
         }
     }

@@ -26,6 +26,40 @@ pub enum Kind {
     MalformedFlow,
     /// Bytes, connections or ports of a pair far outside what pairs do now and did before.
     VolumeOutlier,
+    /// A service gets far more connection attempts than it answers.
+    SynFlood,
+    /// Many servers send large UDP answers to a host that hardly asked.
+    UdpAmplification,
+    /// Many hosts of one prefix get a flood that is small for each of them.
+    CarpetBombing,
+    /// A server sends answers that are many times larger than the requests, to few askers.
+    Reflector,
+    /// Many short connections to a log-in service: passwords are tried.
+    BruteForce,
+    /// A host inside opens administrative services on many hosts inside that it never used before.
+    LateralMovement,
+    /// A host contacts the same places over and over again without an answer.
+    UnansweredStorm,
+    /// Echo messages carry more than echoes need.
+    IcmpTunnel,
+    /// Queries to one name server carry more than names need.
+    DnsTunnel,
+    /// A host calls another one at regular intervals.
+    Beacon,
+    /// A host inside sends far more than usual to a place outside that hardly anybody uses.
+    Exfiltration,
+    /// A connection stays open for hours.
+    LongConnection,
+    /// A host inside answers on a port on which it never answered before.
+    NewService,
+    /// A server that talks with few hosts outside gets a new one.
+    NewPeer,
+    /// The numbers of a host together lie far from those of all hosts, now and before.
+    UnusualHost,
+    /// A host does far more or less than it does at this hour of the week.
+    UnusualVolume,
+    /// The network as a whole changes its mix or its volume.
+    TrafficShift,
 }
 
 /// A MITRE ATT&CK technique with its tactic.
@@ -54,6 +88,49 @@ const APPLICATION_LAYER: Technique = Technique {
     tactic_name: "Command and Control",
 };
 
+const DIRECT_FLOOD: Technique = Technique {
+    id: "T1498.001",
+    name: "Direct Network Flood",
+    tactic_id: "TA0040",
+    tactic_name: "Impact",
+};
+const REFLECTION: Technique = Technique {
+    id: "T1498.002",
+    name: "Reflection Amplification",
+    tactic_id: "TA0040",
+    tactic_name: "Impact",
+};
+const BRUTE_FORCE: Technique = Technique {
+    id: "T1110",
+    name: "Brute Force",
+    tactic_id: "TA0006",
+    tactic_name: "Credential Access",
+};
+const REMOTE_SERVICES: Technique = Technique {
+    id: "T1021",
+    name: "Remote Services",
+    tactic_id: "TA0008",
+    tactic_name: "Lateral Movement",
+};
+const NON_APPLICATION: Technique = Technique {
+    id: "T1095",
+    name: "Non-Application Layer Protocol",
+    tactic_id: "TA0011",
+    tactic_name: "Command and Control",
+};
+const TUNNELLING: Technique = Technique {
+    id: "T1572",
+    name: "Protocol Tunneling",
+    tactic_id: "TA0011",
+    tactic_name: "Command and Control",
+};
+const EXFILTRATION: Technique = Technique {
+    id: "T1048",
+    name: "Exfiltration Over Alternative Protocol",
+    tactic_id: "TA0010",
+    tactic_name: "Exfiltration",
+};
+
 /// One row of the table.
 struct Row {
     name: &'static str,
@@ -67,7 +144,7 @@ struct Row {
 
 impl Kind {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 25] = [
         Self::PortScanVertical,
         Self::PortScanHorizontal,
         Self::PortScanSlow,
@@ -76,6 +153,23 @@ impl Kind {
         Self::Blacklist,
         Self::MalformedFlow,
         Self::VolumeOutlier,
+        Self::SynFlood,
+        Self::UdpAmplification,
+        Self::CarpetBombing,
+        Self::Reflector,
+        Self::BruteForce,
+        Self::LateralMovement,
+        Self::UnansweredStorm,
+        Self::IcmpTunnel,
+        Self::DnsTunnel,
+        Self::Beacon,
+        Self::Exfiltration,
+        Self::LongConnection,
+        Self::NewService,
+        Self::NewPeer,
+        Self::UnusualHost,
+        Self::UnusualVolume,
+        Self::TrafficShift,
     ];
 
     const fn row(self) -> Row {
@@ -144,6 +238,142 @@ impl Kind {
                 scores: (10.0, 60.0),
                 technique: None,
             },
+            Self::SynFlood => Row {
+                name: "syn_flood",
+                title: "SYN flood",
+                subject: SubjectType::Destination,
+                window_seconds: 60,
+                scores: (55.0, 95.0),
+                technique: Some(DIRECT_FLOOD),
+            },
+            Self::UdpAmplification => Row {
+                name: "udp_amplification",
+                title: "UDP amplification",
+                subject: SubjectType::Destination,
+                window_seconds: 60,
+                scores: (55.0, 95.0),
+                technique: Some(REFLECTION),
+            },
+            Self::CarpetBombing => Row {
+                name: "carpet_bombing",
+                title: "Carpet bombing",
+                subject: SubjectType::Prefix,
+                window_seconds: 60,
+                scores: (55.0, 95.0),
+                technique: Some(DIRECT_FLOOD),
+            },
+            Self::Reflector => Row {
+                name: "reflector",
+                title: "Abused reflector",
+                subject: SubjectType::Destination,
+                window_seconds: 60,
+                scores: (45.0, 85.0),
+                technique: Some(REFLECTION),
+            },
+            Self::BruteForce => Row {
+                name: "brute_force",
+                title: "Brute force",
+                subject: SubjectType::Source,
+                window_seconds: 60,
+                scores: (50.0, 90.0),
+                technique: Some(BRUTE_FORCE),
+            },
+            Self::LateralMovement => Row {
+                name: "lateral_movement",
+                title: "Lateral movement",
+                subject: SubjectType::Source,
+                window_seconds: 60,
+                scores: (45.0, 85.0),
+                technique: Some(REMOTE_SERVICES),
+            },
+            Self::UnansweredStorm => Row {
+                name: "unanswered_storm",
+                title: "Storm of unanswered contacts",
+                subject: SubjectType::Source,
+                window_seconds: 60,
+                scores: (30.0, 70.0),
+                technique: None,
+            },
+            Self::IcmpTunnel => Row {
+                name: "icmp_tunnel",
+                title: "ICMP tunnel",
+                subject: SubjectType::Pair,
+                window_seconds: 60,
+                scores: (50.0, 90.0),
+                technique: Some(NON_APPLICATION),
+            },
+            Self::DnsTunnel => Row {
+                name: "dns_tunnel",
+                title: "DNS tunnel",
+                subject: SubjectType::Pair,
+                window_seconds: 60,
+                scores: (50.0, 90.0),
+                technique: Some(TUNNELLING),
+            },
+            Self::Beacon => Row {
+                name: "beacon",
+                title: "Beacon",
+                subject: SubjectType::Pair,
+                window_seconds: 60,
+                scores: (40.0, 85.0),
+                technique: Some(APPLICATION_LAYER),
+            },
+            Self::Exfiltration => Row {
+                name: "exfiltration",
+                title: "Exfiltration",
+                subject: SubjectType::Pair,
+                window_seconds: 60,
+                scores: (50.0, 90.0),
+                technique: Some(EXFILTRATION),
+            },
+            Self::LongConnection => Row {
+                name: "long_connection",
+                title: "Long connection",
+                subject: SubjectType::Pair,
+                window_seconds: 60,
+                scores: (15.0, 50.0),
+                technique: Some(NON_APPLICATION),
+            },
+            Self::NewService => Row {
+                name: "new_service",
+                title: "New service",
+                subject: SubjectType::Destination,
+                window_seconds: 60,
+                scores: (20.0, 55.0),
+                technique: None,
+            },
+            Self::NewPeer => Row {
+                name: "new_peer",
+                title: "New outside peer",
+                subject: SubjectType::Destination,
+                window_seconds: 60,
+                scores: (10.0, 45.0),
+                technique: None,
+            },
+            Self::UnusualHost => Row {
+                name: "unusual_host",
+                title: "Unusual host",
+                subject: SubjectType::Source,
+                window_seconds: 60,
+                scores: (10.0, 60.0),
+                technique: None,
+            },
+            Self::UnusualVolume => Row {
+                name: "unusual_volume",
+                title: "Unusual volume",
+                subject: SubjectType::Source,
+                window_seconds: 60,
+                scores: (15.0, 65.0),
+                technique: None,
+            },
+            Self::TrafficShift => Row {
+                name: "traffic_shift",
+                title: "Shift of the traffic",
+                subject: SubjectType::Network,
+                window_seconds: 60,
+                scores: (20.0, 70.0),
+                technique: None,
+            },
         }
     }
 
@@ -181,24 +411,50 @@ impl Kind {
     /// scores are combined.
     pub const fn group(self) -> u8 {
         match self {
+            // What a source does to others, and what shows of it in its numbers.
             Self::PortScanVertical
             | Self::PortScanHorizontal
             | Self::PortScanSlow
             | Self::TooManyPorts
-            | Self::NewPort => 0,
+            | Self::NewPort
+            | Self::BruteForce
+            | Self::LateralMovement
+            | Self::UnansweredStorm
+            | Self::UnusualHost
+            | Self::UnusualVolume => 0,
             Self::Blacklist => 1,
             Self::MalformedFlow => 2,
-            Self::VolumeOutlier => 3,
+            Self::VolumeOutlier | Self::Exfiltration => 3,
+            Self::SynFlood | Self::UdpAmplification | Self::CarpetBombing | Self::Reflector => 4,
+            Self::IcmpTunnel | Self::DnsTunnel | Self::Beacon | Self::LongConnection => 5,
+            Self::NewService | Self::NewPeer => 6,
+            Self::TrafficShift => 7,
         }
     }
 
     /// Whether `other`, found in the same window, says the same and more, so that this kind needs no
     /// alert of its own.
     pub const fn is_explained_by(self, other: Self) -> bool {
-        let is_vague = matches!(self, Self::TooManyPorts | Self::NewPort);
-        let is_scan =
-            matches!(other, Self::PortScanVertical | Self::PortScanHorizontal | Self::PortScanSlow);
-        is_vague && is_scan
+        let is_vague = matches!(
+            self,
+            Self::TooManyPorts
+                | Self::NewPort
+                | Self::UnansweredStorm
+                | Self::UnusualHost
+                | Self::UnusualVolume
+        );
+        let is_telling = matches!(
+            other,
+            Self::PortScanVertical
+                | Self::PortScanHorizontal
+                | Self::PortScanSlow
+                | Self::BruteForce
+                | Self::LateralMovement
+        );
+        let is_tunnel = matches!(other, Self::IcmpTunnel | Self::DnsTunnel);
+        (is_vague && is_telling)
+            || (matches!(self, Self::Beacon | Self::LongConnection) && is_tunnel)
+            || (matches!(self, Self::LongConnection) && matches!(other, Self::Exfiltration))
     }
 
     /// Returns the kind of a word.

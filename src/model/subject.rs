@@ -22,6 +22,8 @@ pub enum SubjectType {
     Destination,
     /// A sender and a receiver.
     Pair,
+    /// The receivers of one prefix.
+    Prefix,
 }
 
 impl SubjectType {
@@ -33,6 +35,7 @@ impl SubjectType {
             Self::Source => "source",
             Self::Destination => "destination",
             Self::Pair => "pair",
+            Self::Prefix => "prefix",
         }
     }
 }
@@ -50,6 +53,8 @@ pub enum Subject {
     Destination(IpAddr),
     /// A sender and a receiver.
     Pair(IpAddr, IpAddr),
+    /// The receivers of one prefix: its first address and its length in bits.
+    Prefix(IpAddr, u8),
 }
 
 impl Subject {
@@ -61,6 +66,7 @@ impl Subject {
             Self::Source(_) => SubjectType::Source,
             Self::Destination(_) => SubjectType::Destination,
             Self::Pair(..) => SubjectType::Pair,
+            Self::Prefix(..) => SubjectType::Prefix,
         }
     }
 
@@ -68,7 +74,7 @@ impl Subject {
     pub const fn source_ip(self) -> Option<IpAddr> {
         match self {
             Self::Source(ip) | Self::Pair(ip, _) => Some(ip),
-            Self::Network | Self::Exporter(_) | Self::Destination(_) => None,
+            Self::Network | Self::Exporter(_) | Self::Destination(_) | Self::Prefix(..) => None,
         }
     }
 
@@ -76,18 +82,19 @@ impl Subject {
     pub const fn destination_ip(self) -> Option<IpAddr> {
         match self {
             Self::Destination(ip) | Self::Pair(_, ip) => Some(ip),
-            Self::Network | Self::Exporter(_) | Self::Source(_) => None,
+            Self::Network | Self::Exporter(_) | Self::Source(_) | Self::Prefix(..) => None,
         }
     }
 }
 
-/// The value part: an address, `a → b` written as `a>b`, or `network`.
+/// The value part: an address, `a → b` written as `a>b`, a prefix as `address/bits`, or `network`.
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Network => f.write_str("network"),
             Self::Exporter(ip) | Self::Source(ip) | Self::Destination(ip) => write!(f, "{ip}"),
             Self::Pair(from, to) => write!(f, "{from}>{to}"),
+            Self::Prefix(ip, bits) => write!(f, "{ip}/{bits}"),
         }
     }
 }

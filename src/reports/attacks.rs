@@ -18,8 +18,10 @@ pub struct Attacks {
     pub anomalies: Figure,
     /// Alerts that an exception hides.
     pub suppressed: u64,
-    /// Every kind, in the order of the closed table, zeros included.
+    /// The kinds that occurred, in the order of the closed table.
     pub kinds: Vec<KindCount>,
+    /// How many other kinds were looked for.
+    pub kinds_not_seen: usize,
     /// Critical, high, medium, low, zeros included.
     pub severities: Vec<SeverityCount>,
     /// Every hour of the day, zeros included.
@@ -87,6 +89,7 @@ pub(super) fn collect(source: &Source<'_>) -> Result<Attacks, ReportError> {
         let alerts = source.alerts.iter().filter(|alert| alert.kind == Some(kind)).count() as u64;
         KindCount { kind, title: kind.title().to_owned(), alerts, anomalies: count_kind(kind) }
     });
+    let kinds: Vec<_> = kinds.filter(|kind| kind.alerts + kind.anomalies > 0).collect();
     let mut hours = empty_hours(day);
     for step in response.buckets("steps") {
         let time = Timestamp::from_millis(step.key.as_integer().unwrap_or_default());
@@ -100,7 +103,8 @@ pub(super) fn collect(source: &Source<'_>) -> Result<Attacks, ReportError> {
         alerts: Figure::new(source.alerts.len() as u64, previous_alerts(source)?),
         anomalies: Figure::new(response.total, previous_anomalies(source)?),
         suppressed: source.suppressed,
-        kinds: kinds.collect(),
+        kinds_not_seen: Kind::ALL.len() - kinds.len(),
+        kinds,
         severities: SEVERITIES.map(|severity| count_severity(source, &hours, severity)).to_vec(),
         hours,
     })
@@ -212,8 +216,8 @@ fn kinds_picture(attacks: &Attacks) -> Picture {
         unit: Unit::Count,
         when_empty: NO_ANOMALIES.to_owned(),
     };
-    let seen = attacks.kinds.iter().filter(|kind| kind.anomalies > 0);
-    let seen: Vec<_> = seen.map(|kind| format!("{} {}", kind.title, kind.anomalies)).collect();
+    let seen: Vec<_> =
+        attacks.kinds.iter().map(|kind| format!("{} {}", kind.title, kind.anomalies)).collect();
     let seen = if seen.is_empty() { NO_ANOMALIES.to_owned() } else { seen.join(", ") };
     Picture { id: "kinds", alt: format!("Anomalies by kind: {seen}"), svg: chart.svg() }
 }

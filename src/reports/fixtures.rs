@@ -127,9 +127,17 @@ fn attacks() -> Attacks {
     attacks.anomalies = Figure::new(64, Some(31));
     attacks.suppressed = 4;
     let counts = [(2, 9), (1, 3), (1, 14), (2, 11), (3, 12), (1, 4), (0, 0), (2, 11)];
-    for (kind, (alerts, anomalies)) in attacks.kinds.iter_mut().zip(counts) {
-        (kind.alerts, kind.anomalies) = (alerts, anomalies);
-    }
+    let seen =
+        Kind::ALL.into_iter().zip(counts).filter(|(_, (alerts, anomalies))| alerts + anomalies > 0);
+    attacks.kinds = seen
+        .map(|(kind, (alerts, anomalies))| KindCount {
+            kind,
+            title: kind.title().to_owned(),
+            alerts,
+            anomalies,
+        })
+        .collect();
+    attacks.kinds_not_seen = Kind::ALL.len() - attacks.kinds.len();
     for (severity, (alerts, anomalies)) in
         attacks.severities.iter_mut().zip([(1, 4), (2, 9), (4, 20), (5, 31)])
     {
@@ -146,12 +154,6 @@ fn attacks() -> Attacks {
 }
 
 fn no_attacks() -> Attacks {
-    let kinds = Kind::ALL.map(|kind| KindCount {
-        kind,
-        title: kind.title().to_owned(),
-        alerts: 0,
-        anomalies: 0,
-    });
     let severities = [Severity::Critical, Severity::High, Severity::Medium, Severity::Low];
     let severities = severities.map(|severity| SeverityCount { severity, alerts: 0, anomalies: 0 });
     let hours = day().hours().into_iter().map(|hour| HourAnomalies {
@@ -163,7 +165,8 @@ fn no_attacks() -> Attacks {
         critical: 0,
     });
     Attacks {
-        kinds: kinds.to_vec(),
+        kinds: Vec::new(),
+        kinds_not_seen: Kind::ALL.len(),
         severities: severities.to_vec(),
         hours: hours.collect(),
         ..Attacks::default()

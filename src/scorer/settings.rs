@@ -20,6 +20,9 @@ pub struct Settings {
     /// Most subjects of one type (sources, destinations, pairs) held in one window. More are
     /// counted in the totals and mark the window as truncated. About 250 bytes each.
     pub max_subjects: usize,
+    /// Whether traffic that several exporters saw counts once: per pair and short window, that of the
+    /// exporter that saw most. Exporters that saw different connections of a pair add up.
+    pub count_once: bool,
     /// How many sources and how many destinations of each window are written as summaries, busiest
     /// first. Reports and dashboards draw on them. 0 writes none.
     pub keep_hosts: usize,
@@ -40,6 +43,7 @@ impl Default for Settings {
             lateness_seconds: 30,
             // Four tables of so many subjects in two open windows stay below 1 GiB.
             max_subjects: 300_000,
+            count_once: true,
             keep_hosts: 20,
             clock_ahead_seconds: 300,
             clock_behind_seconds: 3_600,
@@ -81,6 +85,7 @@ impl Settings {
             window_seconds: self.host_seconds,
             lateness_seconds: self.lateness_seconds,
             max_subjects: self.max_subjects,
+            count_once: self.count_once,
         }
     }
 

@@ -20,6 +20,7 @@ const LIMITS: WindowLimits = WindowLimits {
     window_seconds: 60,
     lateness_seconds: 60,
     max_subjects: 200_000,
+    count_once: true,
 };
 
 fn detectors(context: &Context) -> Vec<Box<dyn Detector>> {

@@ -36,6 +36,7 @@ const LIMITS: WindowLimits = WindowLimits {
     window_seconds: 60,
     lateness_seconds: 30,
     max_subjects: 300_000,
+    count_once: true,
 };
 
 /// Every detector, as settings without content have it.

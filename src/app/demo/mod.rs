@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{DemoArgs, Mode};
 use crate::config::Config;
-use crate::detect::{self, Blacklist};
+use crate::detect::{Blacklist, SharedList};
 use crate::model::{Kind, Timestamp};
 use crate::pipeline::{DeadLetters, Input, NamedReader, Quiet, Stream, Summary, score_stream};
 use crate::simulate::{self, Episode, Extent, Simulation};
@@ -78,7 +78,7 @@ fn score(
     simulation: Simulation,
     store: &Arc<dyn Store>,
 ) -> anyhow::Result<Summary> {
-    let context = detect::Context::default();
+    let context = common::detect_context(config, SharedList::default());
     let listed: Vec<String> = simulation.blacklist().iter().map(ToString::to_string).collect();
     context.blacklist.set(Arc::new(Blacklist::parse(listed.join("\n").as_bytes())));
     let factory = ScorerFactory { config, context, mode: Mode::Detect };
