@@ -14,19 +14,36 @@ use crate::model::{Finding, Flow, SettingError, Timestamp, WindowSpan};
 
 mod calibration;
 mod pending;
+mod recent;
 mod rules;
+mod services;
 mod tail;
 #[cfg(test)]
 mod testing;
+mod tunnel;
 
+pub mod beacon;
 pub mod blacklist;
+pub mod brute_force;
+pub mod carpet_bombing;
+pub mod dns_tunnel;
+pub mod exfiltration;
+pub mod icmp_tunnel;
 pub mod iqr;
+pub mod lateral_movement;
+pub mod long_connection;
 pub mod networks;
+pub mod new_peer;
 pub mod new_port;
+pub mod new_service;
 pub mod port_scan;
+pub mod reflector;
 pub mod sanity;
 pub mod slow_scan;
+pub mod syn_flood;
 pub mod too_many_ports;
+pub mod udp_amplification;
+pub mod unanswered_storm;
 
 pub use blacklist::{Blacklist, SharedList};
 pub use calibration::Calibrator;
@@ -154,13 +171,27 @@ macro_rules! table {
 }
 
 table! {
+    beacon: "Regular calls to a rare place.",
     blacklist: "Traffic from or to listed addresses.",
+    brute_force: "Guessed passwords.",
+    carpet_bombing: "Floods over a prefix.",
+    dns_tunnel: "Data in DNS queries.",
+    exfiltration: "Large uploads to rare places.",
+    icmp_tunnel: "Data in ICMP echoes.",
     iqr: "Pairs outside the outer fence of their window, calibrated against the past.",
+    lateral_movement: "Administrative services on many new hosts.",
+    long_connection: "Connections that stay open for hours.",
+    new_peer: "New places outside that a host answers.",
     new_port: "First use of a service port by a host.",
+    new_service: "New services of a host.",
     port_scan: "Many ports or hosts tried within a minute.",
+    reflector: "Servers that are abused to amplify.",
     sanity: "Reserved ports, broadcasts, flows without bytes.",
     slow_scan: "Many ports or hosts tried over many minutes.",
+    syn_flood: "Connection attempts far beyond the answers.",
     too_many_ports: "Hosts that contact far more ports than nearly all others.",
+    udp_amplification: "Large answers that nobody asked for.",
+    unanswered_storm: "The same place tried over and over.",
 }
 
 /// Checks the settings of every detector, switched on or not.

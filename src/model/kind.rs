@@ -315,7 +315,7 @@ impl Kind {
                 title: "Beacon",
                 subject: SubjectType::Pair,
                 window_seconds: 60,
-                scores: (40.0, 85.0),
+                scores: (25.0, 85.0),
                 technique: Some(APPLICATION_LAYER),
             },
             Self::Exfiltration => Row {
@@ -400,6 +400,15 @@ impl Kind {
     /// Lowest and highest score (0–100) that a finding of this kind gives on its own.
     pub const fn score_range(self) -> (f64, f64) {
         self.row().scores
+    }
+
+    /// Seconds without an anomaly that an alert of this kind bridges at least: what shows itself every
+    /// hour is one matter, not one each hour.
+    pub const fn least_gap_seconds(self) -> u32 {
+        match self {
+            Self::Beacon | Self::LongConnection => 6 * 3_600,
+            _ => 0,
+        }
     }
 
     /// The MITRE ATT&CK technique, where one fits.

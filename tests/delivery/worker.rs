@@ -1,7 +1,7 @@
 //! Real workers: started, killed, awaited; and what they left in a store.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
@@ -66,7 +66,9 @@ impl Site {
         };
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
-        Worker { child, lines, log: String::new() }
+        let copy = self.folder.path().join(format!("{}.log", child.id()));
+        let copy = std::fs::File::create(copy).unwrap();
+        Worker { child, lines, log: String::new(), copy }
     }
 
     /// Runs another command with the same settings.
@@ -92,10 +94,22 @@ impl Site {
     }
 }
 
+/// What a failed test leaves is kept: settings, logs, store.
+impl Drop for Site {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.folder.disable_cleanup(true);
+            eprintln!("kept: {}", self.folder.path().display());
+        }
+    }
+}
+
 pub struct Worker {
     child: Child,
     lines: BufReader<ChildStderr>,
     log: String,
+    /// Of the log, as far as it was read.
+    copy: std::fs::File,
 }
 
 impl Worker {
@@ -104,11 +118,18 @@ impl Worker {
         assert!(self.reads(words), "the worker ended before `{words}`:\n{}", self.log);
     }
 
+    fn read_line(&mut self) -> bool {
+        let from = self.log.len();
+        let is_some = self.lines.read_line(&mut self.log).unwrap() > 0;
+        self.copy.write_all(self.log[from..].as_bytes()).unwrap();
+        is_some
+    }
+
     /// Reads the log until a line holds `words`; returns false when the worker ends first.
     pub fn reads(&mut self, words: &str) -> bool {
         loop {
             let from = self.log.len();
-            if self.lines.read_line(&mut self.log).unwrap() == 0 {
+            if !self.read_line() {
                 return false;
             }
             if self.log[from..].contains(words) {
@@ -147,7 +168,7 @@ impl Worker {
 
     /// Waits for the end; the log is read meanwhile.
     pub fn wait(&mut self) -> ExitStatus {
-        while self.lines.read_line(&mut self.log).unwrap() > 0 {}
+        while self.read_line() {}
         self.child.wait().unwrap()
     }
 
@@ -160,7 +181,7 @@ impl Worker {
     pub fn dies(&mut self) -> bool {
         loop {
             let from = self.log.len();
-            if self.lines.read_line(&mut self.log).unwrap() == 0 {
+            if !self.read_line() {
                 return !self.child.wait().unwrap().success();
             }
             if self.log[from..].contains("everything is read") {
