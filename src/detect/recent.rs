@@ -51,13 +51,9 @@ impl<K: Copy + Eq + Hash + Ord, V: Default> Recent<K, V> {
     }
 
     /// How many keys are known.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    /// The keys with their values, in no fixed order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.entries.iter().map(|(key, entry)| (key, &entry.value))
     }
 
     /// Drops the half that was not seen for the longest time; of equally old ones the greater keys.

@@ -172,8 +172,9 @@ pub struct ReadFlow {
 pub struct Gained {
     /// Its number in [`Partitions`].
     pub id: u32,
-    /// What its last reader left with the offset at which reading begins.
-    pub mark: Option<String>,
+    /// The offset at which reading begins, with what the last reader left there. Not to be asked of
+    /// the partition: by the time that this is heard, it may have been read on.
+    pub left: Option<(i64, String)>,
 }
 
 /// What a source hands over, in order.
@@ -209,7 +210,7 @@ pub enum PartitionRead {
 impl PartitionRead {
     /// These partitions are read, and no others exist.
     pub fn all(ids: Vec<u32>) -> Self {
-        let partitions = ids.iter().map(|&id| Gained { id, mark: None }).collect();
+        let partitions = ids.iter().map(|&id| Gained { id, left: None }).collect();
         Self::Gained { partitions, existing: ids }
     }
 }

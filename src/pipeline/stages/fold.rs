@@ -163,11 +163,13 @@ impl Folding<'_> {
     /// Takes a partition over where its last reader left it.
     fn begin(&mut self, gained: &Gained) -> Result<(), PipelineError> {
         let Some(partition) = self.run.partitions.get(gained.id) else { return Ok(()) };
-        let mark = gained.mark.as_deref().and_then(|mark| serde_json::from_str::<Mark>(mark).ok());
+        let left = gained.left.as_ref();
+        let left =
+            left.and_then(|(at, mark)| Some((*at, serde_json::from_str::<Mark>(mark).ok()?)));
         let mut fold = (self.run.new_fold)();
         let now = (self.run.now)().millis();
         let mut term = now;
-        if let (Some(mark), Some(offset)) = (mark, partition.next()) {
+        if let Some((offset, mark)) = left {
             let position = Position { offset, watermark: mark.watermark };
             fold.resume(FoldPosition { closed_through: mark.closed_through, position });
             term = now.max(mark.term.saturating_add(1));

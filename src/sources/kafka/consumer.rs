@@ -248,8 +248,8 @@ impl<'a> Reading<'a> {
         match change {
             Change::Gained { partitions, existing } => {
                 let mut gained = Vec::new();
-                for (partition, mark) in partitions {
-                    gained.push(Gained { id: partition.id, mark });
+                for (partition, left) in partitions {
+                    gained.push(Gained { id: partition.id, left });
                     self.watch.begin(partition);
                 }
                 PartitionRead::Gained { partitions: gained, existing }

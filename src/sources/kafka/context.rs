@@ -40,7 +40,7 @@ pub(super) enum Membership {
 /// What has become of partitions.
 #[derive(Debug)]
 pub(super) enum Change {
-    Gained { partitions: Vec<(Arc<Partition>, Option<String>)>, existing: Vec<u32> },
+    Gained { partitions: Vec<(Arc<Partition>, Option<(i64, String)>)>, existing: Vec<u32> },
     Lost(Vec<Arc<Partition>>),
 }
 
@@ -116,7 +116,7 @@ impl Context {
             if self.membership == Membership::Shared {
                 partition.set_next(begin.offset.to_raw().unwrap_or(-1));
             }
-            told.push((partition, begin.mark));
+            told.push((partition, begin.offset.to_raw().zip(begin.mark)));
         }
         let mut shared = self.shared();
         // What was known belongs to an older assignment.
