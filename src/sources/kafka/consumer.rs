@@ -247,10 +247,16 @@ impl<'a> Reading<'a> {
         self.current = None;
         match change {
             Change::Gained { partitions, existing } => {
-                let mut gained = Vec::new();
+                let (mut gained, mut list) = (Vec::new(), TopicPartitionList::new());
                 for (partition, left) in partitions {
+                    let PartitionName { topic, partition: number } = &partition.name;
+                    list.add_partition(topic, *number);
                     gained.push(Gained { id: partition.id, left });
                     self.watch.begin(partition);
+                }
+                // The client keeps one paused that was paused when it was lost.
+                if let Err(error) = self.source.consumer.resume(&list) {
+                    tracing::warn!(%error, "partitions that were gained cannot be resumed");
                 }
                 PartitionRead::Gained { partitions: gained, existing }
             }
