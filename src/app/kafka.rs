@@ -9,6 +9,7 @@ use anyhow::bail;
 use tracing::{error, info, warn};
 
 use super::common::{ScorerFactory, now, open_dead_letters};
+use crate::alerts::SharedRules;
 use crate::cli::Mode;
 use crate::config::Config;
 use crate::detect;
@@ -92,6 +93,7 @@ pub(super) struct Judge<'a> {
     pub(super) config: &'a Config,
     pub(super) store: Arc<dyn Store>,
     pub(super) context: detect::Context,
+    pub(super) rules: SharedRules,
     pub(super) enrichment: Option<SharedEnricher>,
     pub(super) mode: Mode,
     /// Nothing is stored of windows that begin before.
@@ -185,7 +187,8 @@ impl Judge<'_> {
 
     /// What makes scorers for this run.
     pub(super) fn factory(&self) -> ScorerFactory<'_> {
-        ScorerFactory { config: self.config, context: self.context.clone(), mode: self.mode }
+        let (context, rules) = (self.context.clone(), Some(self.rules.clone()));
+        ScorerFactory { config: self.config, context, mode: self.mode, rules }
     }
 
     /// Writes into the store, however long it is away; what it refuses goes to `letters`.
@@ -272,7 +275,7 @@ pub(super) fn while_renewed<T>(keeper: &Keeper, lease_seconds: u32, work: impl F
         let renewing = scope.spawn(move || {
             while let Err(RecvTimeoutError::Timeout) = is_done.recv_timeout(pause) {
                 if let Err(problem) = keeper.renew(now()) {
-                    // Saving finds it out too, and ends the work.
+                    // When another worker has taken over, the next step of the work ends it.
                     warn!(error = %problem, "the lease is not renewed");
                 }
             }

@@ -102,6 +102,7 @@ impl<'a> Keeping<'a> {
         flush_more: &mut dyn FnMut() -> Result<(), PipelineError>,
         commit: &Commit<'_>,
     ) -> Result<(), PipelineError> {
+        self.keep.keeper.check()?;
         if let Some(state) = judged.take_state() {
             flush_more()?;
             self.flush(judged)?;

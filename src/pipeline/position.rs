@@ -173,6 +173,8 @@ struct Held {
     epoch: u64,
     generation: u64,
     lag: Option<Lag>,
+    /// Another worker has taken over, as a renewal found out.
+    is_fenced: bool,
 }
 
 impl Held {
@@ -241,7 +243,8 @@ impl Claimant {
                 BulkItem::Created => {
                     let created = place.store.get(&place.index, &id)?;
                     let version = created.ok_or(PositionError::Fenced)?.version;
-                    let held = Held { version, epoch: 1, generation: 0, lag: None };
+                    let held =
+                        Held { version, epoch: 1, generation: 0, lag: None, is_fenced: false };
                     Ok(Claim::Ours(Keeper::new(place, held), None))
                 }
                 BulkItem::Duplicate => Ok(Claim::by_somebody(now)),
@@ -262,7 +265,7 @@ impl Claimant {
         match place.store.update(&place.index, &id, lease, stored.version)? {
             UpdateOutcome::Updated(version) => {
                 let snapshot = place.read(state)?;
-                let held = Held { version, epoch, generation, lag: None };
+                let held = Held { version, epoch, generation, lag: None, is_fenced: false };
                 Ok(Claim::Ours(Keeper::new(place, held), snapshot.map(Box::new)))
             }
             UpdateOutcome::Conflict | UpdateOutcome::Missing => Ok(Claim::by_somebody(now)),
@@ -379,7 +382,18 @@ impl Keeper {
     pub fn renew(&self, now: Timestamp) -> Result<(), PositionError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let body = held.sign_of_life(&self.place, now);
-        self.write_head(&mut held, body)
+        let renewed = self.write_head(&mut held, body);
+        held.is_fenced |= matches!(renewed, Err(PositionError::Fenced));
+        renewed
+    }
+
+    /// Ends the work of a worker that was taken over: one with nothing to save would not find out.
+    ///
+    /// # Errors
+    /// [`PositionError::Fenced`] when a renewal has found another worker in its place.
+    pub fn check(&self) -> Result<(), PositionError> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_fenced { Err(PositionError::Fenced) } else { Ok(()) }
     }
 
     /// Leaves the group to the next worker.

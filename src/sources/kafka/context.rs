@@ -37,10 +37,13 @@ pub(super) enum Membership {
     Shared,
 }
 
+/// Where reading begins, with what the last reader left there, if anything.
+type Left = Option<(i64, String)>;
+
 /// What has become of partitions.
 #[derive(Debug)]
 pub(super) enum Change {
-    Gained { partitions: Vec<(Arc<Partition>, Option<(i64, String)>)>, existing: Vec<u32> },
+    Gained { partitions: Vec<(Arc<Partition>, Left)>, existing: Vec<u32> },
     Lost(Vec<Arc<Partition>>),
 }
 
