@@ -121,7 +121,7 @@ impl Worker {
     fn read_line(&mut self) -> bool {
         let from = self.log.len();
         let is_some = self.lines.read_line(&mut self.log).unwrap() > 0;
-        self.copy.write_all(self.log[from..].as_bytes()).unwrap();
+        self.copy.write_all(&self.log.as_bytes()[from..]).unwrap();
         is_some
     }
 
