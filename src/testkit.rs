@@ -1,5 +1,6 @@
 //! Builders for tests and benches: one line arranges one flow.
 
+pub mod capture;
 pub mod crash;
 pub mod mmdb;
 

@@ -51,7 +51,8 @@ impl Counter {
             | FlowOrigin::Pmacct
             | FlowOrigin::Nfdump
             | FlowOrigin::Ecs
-            | FlowOrigin::Table => None,
+            | FlowOrigin::Table
+            | FlowOrigin::Capture => None,
         }
     }
 

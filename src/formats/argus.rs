@@ -240,7 +240,7 @@ fn meaning(word: &str, leftward: bool, flow: &Flow) -> (Option<ConnectionState>,
         "RST" => Some(ConnectionState::Reset),
         _ => None,
     };
-    let asks = flow.icmp.is_none_or(|message| icmp::asks(flow.network, message));
+    let asks = flow.icmp.is_none_or(|message| message.asks(flow.network));
     let outcome = match word {
         // Errors and answers say nothing about a contact of their sender.
         _ if !asks => Outcome::Unknown,

@@ -1,11 +1,6 @@
-//! Type and code of ICMP messages, where records hide them in ports, and which of them ask.
+//! Type and code of ICMP messages, where records hide them in ports.
 
 use crate::model::{Counters, Flow, FlowOrigin, IcmpMessage, NetworkType, Protocol};
-
-/// Messages that ask and the messages that answer them (RFC 792, 1256, 4443, 4861, 8335).
-const PAIRS_V4: &[(u8, u8)] = &[(8, 0), (10, 9), (13, 14), (15, 16), (17, 18), (42, 43)];
-const PAIRS_V6: &[(u8, u8)] =
-    &[(128, 129), (130, 131), (133, 134), (135, 136), (139, 140), (144, 145), (160, 161)];
 
 /// Returns the message of a NetFlow destination port: type · 256 + code.
 pub(super) const fn from_port(port: u16) -> IcmpMessage {
@@ -34,22 +29,11 @@ pub(super) fn exported(
 
 /// Returns the message of Zeek's two "ports": type and code, or type and type of the answer.
 pub(super) fn from_zeek(network: NetworkType, first: u8, second: u8) -> IcmpMessage {
-    let answered = pairs(network)
-        .iter()
-        .any(|&(ask, answer)| (first, second) == (ask, answer) || (second, first) == (ask, answer));
-    IcmpMessage { kind: first, code: if answered { 0 } else { second } }
-}
-
-/// Whether somebody is expected to answer this message.
-pub(super) fn asks(network: NetworkType, message: IcmpMessage) -> bool {
-    pairs(network).iter().any(|&(ask, _)| ask == message.kind)
-}
-
-fn pairs(network: NetworkType) -> &'static [(u8, u8)] {
-    match network {
-        NetworkType::Ipv6 => PAIRS_V6,
-        NetworkType::Ipv4 | NetworkType::Arp | NetworkType::Other => PAIRS_V4,
-    }
+    let message = IcmpMessage { kind: first, code: 0 };
+    let answered = message
+        .pair(network)
+        .is_some_and(|(ask, answer)| [(ask, answer), (answer, ask)].contains(&(first, second)));
+    if answered { message } else { IcmpMessage { code: second, ..message } }
 }
 
 /// Corrects `icmp` to its IPv6 form where the addresses say so: some tools have one name for both.
@@ -63,7 +47,7 @@ pub(super) fn for_network(protocol: Option<Protocol>, network: NetworkType) -> O
 /// Takes the empty way back off a flow of errors and answers: nobody answers those, so their
 /// sender is not the one who opened the contact.
 pub(super) fn drop_empty_answer(flow: &mut Flow) {
-    let unanswerable = flow.icmp.is_some_and(|message| !asks(flow.network, message));
+    let unanswerable = flow.icmp.is_some_and(|message| !message.asks(flow.network));
     if unanswerable && flow.returned == Some(Counters::default()) {
         flow.returned = None;
     }

@@ -45,11 +45,17 @@ pub enum RejectReason {
     UnknownShape,
     /// A message of no known format, or of one that cannot be read message by message.
     UnknownFormat,
+    /// A capture that is broken at this place, or ends in the middle of a packet.
+    BadCapture,
+    /// A packet whose headers are cut or contradict themselves.
+    BadPacket,
+    /// A packet of a kind of link that cannot be read.
+    UnknownLink,
 }
 
 impl RejectReason {
     /// All classes.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::NotUtf8,
         Self::NotJson,
         Self::NotProtobuf,
@@ -65,6 +71,9 @@ impl RejectReason {
         Self::NoHeader,
         Self::UnknownShape,
         Self::UnknownFormat,
+        Self::BadCapture,
+        Self::BadPacket,
+        Self::UnknownLink,
     ];
 
     /// The name in counters and dead letters.
@@ -85,6 +94,9 @@ impl RejectReason {
             Self::NoHeader => "no_header",
             Self::UnknownShape => "unknown_shape",
             Self::UnknownFormat => "unknown_format",
+            Self::BadCapture => "bad_capture",
+            Self::BadPacket => "bad_packet",
+            Self::UnknownLink => "unknown_link",
         }
     }
 }

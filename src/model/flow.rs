@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Protocol, TcpFlags, Timestamp};
+use super::{IcmpMessage, Protocol, TcpFlags, Timestamp};
 
 /// One flow: traffic from a source to a destination, as one record of an exporter or tool.
 ///
@@ -76,15 +76,6 @@ pub struct Counters {
     pub bytes: u64,
     /// Packets.
     pub packets: u64,
-}
-
-/// Type and code of an ICMP message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IcmpMessage {
-    /// ICMP type, for example 8 = echo request.
-    pub kind: u8,
-    /// ICMP code.
-    pub code: u8,
 }
 
 /// Address family or link protocol.
@@ -202,6 +193,8 @@ pub enum FlowOrigin {
     Ecs,
     /// The nine-column table of system 001.
     Table,
+    /// Packets of a capture, put together here.
+    Capture,
 }
 
 impl FlowOrigin {
@@ -219,6 +212,7 @@ impl FlowOrigin {
             Self::Nfdump => "nfdump",
             Self::Ecs => "ecs",
             Self::Table => "table",
+            Self::Capture => "capture",
         }
     }
 }
@@ -255,6 +249,13 @@ impl Defects {
 const REGISTERED_SERVICES: &[u16] = &[
     1194, 1433, 1521, 1723, 1883, 2049, 3128, 3268, 3306, 3389, 4500, 5060, 5222, 5432, 5671, 5672,
     5900, 5985, 6379, 6443, 8000, 8080, 8443, 9000, 9092, 9200, 9300, 9418, 11211, 27017,
+];
+
+/// UDP ports that answer whatever port asks: forged questions for answers to a victim's port 443 come
+/// from that port.
+const UDP_SERVERS: &[u16] = &[
+    17, 19, 53, 69, 111, 123, 137, 161, 177, 389, 427, 520, 623, 1434, 1900, 3283, 3702, 5093,
+    5353, 5683, 11_211,
 ];
 
 /// Operating systems take the ports of clients from here on (Linux; others begin even higher).
@@ -340,6 +341,14 @@ impl Flow {
         let (Some(from), Some(to)) = (self.source.port, self.destination.port) else {
             return Role::Initiator;
         };
+        if self.protocol == Some(Protocol::UDP) {
+            let answers = |port: u16| UDP_SERVERS.binary_search(&port).is_ok();
+            match (answers(from), answers(to)) {
+                (true, false) => return Role::Responder,
+                (false, true) => return Role::Initiator,
+                _ => {}
+            }
+        }
         match (is_service_port(from), is_service_port(to)) {
             (true, false) => Role::Responder,
             (false, false) if from < EPHEMERAL_FROM && to >= EPHEMERAL_FROM => Role::Responder,
@@ -368,6 +377,10 @@ impl Flow {
             }
             Outcome::Unknown => {}
         }
+        // A record of both directions without a packet in either tells of an attempt only.
+        if self.returned.is_some_and(|back| back.packets == 0) && self.sent.packets == 0 {
+            return self.role() == Role::Initiator;
+        }
         match self.protocol {
             Some(Protocol::TCP) => self.tcp_flags.is_some_and(|flags| {
                 let unanswered = flags.has(TcpFlags::SYN) && !flags.has(TcpFlags::ACK);
@@ -389,7 +402,7 @@ impl Flow {
 }
 
 /// Whether the address stands for many hosts: multicast or the limited broadcast.
-fn is_group(ip: IpAddr) -> bool {
+pub fn is_group(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
         IpAddr::V6(ip) => ip.is_multicast(),
@@ -412,7 +425,7 @@ mod tests {
 
     #[test]
     fn the_registered_services_are_sorted_for_the_search() {
-        assert!(REGISTERED_SERVICES.is_sorted());
+        assert!(REGISTERED_SERVICES.is_sorted() && UDP_SERVERS.is_sorted());
     }
 
     #[test]
@@ -445,6 +458,32 @@ mod tests {
         assert!(flow.is_probe());
         flow.destination.ip = Some("239.255.255.250".parse().unwrap());
         assert!(!flow.is_probe());
+    }
+
+    #[test]
+    fn a_record_without_a_packet_tells_of_an_attempt() {
+        let mut flow = tcp(50_000, 80, 0);
+        flow.tcp_flags = None;
+        flow.returned = Some(Counters::default());
+        assert!(!flow.is_probe(), "something was sent");
+        flow.sent = Counters::default();
+        assert!(flow.is_probe());
+    }
+
+    #[test]
+    fn an_amplifier_answers_whatever_port_asked() {
+        let mut flow = tcp(389, 443, 0);
+        (flow.protocol, flow.tcp_flags) = (Some(Protocol::UDP), None);
+        assert_eq!(flow.role(), Role::Responder);
+        std::mem::swap(&mut flow.source, &mut flow.destination);
+        assert_eq!(flow.role(), Role::Initiator);
+    }
+
+    #[test]
+    fn the_client_port_of_two_high_ones_is_the_ephemeral_one() {
+        assert_eq!(tcp(5555, 40_000, 0x18).role(), Role::Responder);
+        assert_eq!(tcp(40_000, 5555, 0x18).role(), Role::Initiator);
+        assert_eq!(tcp(40_000, 50_000, 0x18).role(), Role::Initiator, "in doubt");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod anomaly;
 mod document;
 mod finding;
 mod flow;
+mod icmp;
 mod kind;
 mod letter;
 mod prefix;
@@ -23,9 +24,10 @@ pub use anomaly::{Anomaly, DetectorVerdict};
 pub use document::{WindowSummary, alert_document, anomaly_document, dataset, unique};
 pub use finding::{FeatureEvidence, Finding};
 pub use flow::{
-    ConnectionState, Counters, Defects, Endpoint, Flow, FlowOrigin, IcmpMessage, NetworkType,
-    Outcome, Role,
+    ConnectionState, Counters, Defects, Endpoint, Flow, FlowOrigin, NetworkType, Outcome, Role,
+    is_group,
 };
+pub use icmp::IcmpMessage;
 pub use kind::{Kind, Technique};
 pub use letter::{Letter, LetterKind, Origin};
 pub use prefix::{PrefixMap, canonical_net};
@@ -34,6 +36,6 @@ pub use score::{Score, Severity};
 pub use secret::Secret;
 pub use setting::SettingError;
 pub use subject::{Subject, SubjectType, WindowSpan, document_id, hex};
-pub use text::is_unprintable;
+pub use text::{is_unprintable, one_line};
 pub(crate) use time::nanos;
 pub use time::{ParseTimestampError, Timestamp};

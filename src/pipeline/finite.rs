@@ -95,6 +95,7 @@ impl<'a> Attempt<'a> {
         }
         let source = self.sources.len() as u32 - 1;
         self.summary.records += batch.records;
+        self.summary.capture.add(batch.capture);
         for rejected in &batch.rejected {
             self.reject(source, rejected)?;
         }

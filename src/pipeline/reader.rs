@@ -8,7 +8,9 @@ use std::thread::{self, Scope};
 use std::time::Duration;
 
 use crate::formats::Format;
-use crate::sources::{Batch, ByteCounter, FileSource, Opening, Present, SourceError};
+use crate::sources::{
+    Batch, ByteCounter, CaptureLimits, FileSource, Opening, Present, SourceError,
+};
 
 /// Batches that may wait between decoding and judging: about 8 MiB.
 const QUEUE_BATCHES: usize = 8;
@@ -56,6 +58,8 @@ pub struct Input {
     pub counter: ByteCounter,
     /// What is newer than the present goes to the dead letters; not judged when absent.
     pub present: Option<Present>,
+    /// When flows of captures end.
+    pub capture: CaptureLimits,
     /// Reads on when files grow, side by side, until asked to stop. A file that is replaced or cut
     /// is read anew from its start.
     pub follow: bool,
@@ -113,7 +117,12 @@ impl Input {
     }
 
     fn opening(&self) -> Opening {
-        Opening { format: self.format, counter: self.counter.clone(), present: self.present }
+        Opening {
+            format: self.format,
+            counter: self.counter.clone(),
+            present: self.present,
+            capture: self.capture,
+        }
     }
 
     /// Returns whether somebody still listens.

@@ -83,6 +83,7 @@ pub fn score_stream(
 impl Run<'_> {
     fn take(&mut self, batch: Batch) -> Result<(), PipelineError> {
         self.summary.records += batch.records;
+        self.summary.capture.add(batch.capture);
         for rejected in &batch.rejected {
             self.reject(&batch.source, rejected)?;
         }

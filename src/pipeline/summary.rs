@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::Timestamp;
 use crate::scorer::Counters;
-use crate::sources::RejectReason;
+use crate::sources::{CaptureNotes, RejectReason};
 
 /// What happened to the input.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,8 @@ pub struct Summary {
     pub rejected_samples: Vec<String>,
     /// Sources that could not be used or not to their end, in words.
     pub problems: Vec<String>,
+    /// What captures held beside packets of flows.
+    pub capture: CaptureNotes,
     /// What the scorer saw.
     pub counters: Counters,
     /// Earliest and latest event time.

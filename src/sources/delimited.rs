@@ -50,17 +50,7 @@ impl<R: Read> Lines<R> {
     fn skip(&mut self, length: u64) -> io::Result<(Line<'_>, u64)> {
         let kept = self.end.min(self.start + self.limit);
         let beginning = self.buffer[self.start..kept].to_vec();
-        let mut left = length;
-        loop {
-            let here = left.min((self.end - self.start) as u64);
-            self.start += here as usize;
-            left -= here;
-            if left == 0 || self.ended {
-                break;
-            }
-            self.fill()?;
-        }
-        let taken = length - left;
+        let taken = self.pass_over(length)?;
         Ok((Line::TooLong(self.put_before_rest(&beginning), taken), taken))
     }
 }

@@ -5,12 +5,14 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::capture::Container;
 use crate::formats::{self, Decoder, Format, Framing, MAX_RECORD_BYTES, Reject, RejectReason};
 use crate::model::{Flow, Timestamp};
 
+use super::capture::Capture;
 use super::decompress::{ByteCounter, decompressed};
 use super::lines::{Line, Lines};
-use super::{Batch, Located, Place, Rejected, SourceError};
+use super::{Batch, CaptureLimits, CaptureNotes, Located, Place, Rejected, SourceError};
 
 /// So many first bytes decide on the format; a Zeek header takes half a kilobyte.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -28,6 +30,8 @@ pub struct Opening {
     pub counter: ByteCounter,
     /// What is newer than the present cannot have happened; not judged when absent.
     pub present: Option<Present>,
+    /// When flows of captures end.
+    pub capture: CaptureLimits,
 }
 
 /// The present, for records that do not say when they were received.
@@ -56,11 +60,16 @@ impl Present {
 pub struct FileSource {
     name: Arc<str>,
     lines: Lines<Box<dyn Read + Send>>,
-    decoder: Box<dyn Decoder>,
+    content: Content,
     format: &'static str,
-    framing: Framing,
     place: Place,
     present: Option<Present>,
+}
+
+/// What a file holds.
+enum Content {
+    Records(Box<dyn Decoder>, Framing),
+    Packets(Box<Capture>),
 }
 
 impl FileSource {
@@ -99,14 +108,18 @@ impl FileSource {
         if head.is_empty() {
             return Err(SourceError::Empty { name });
         }
-        let Some(format) = opening.format.or_else(|| formats::detect(head)) else {
-            let known: Vec<_> = formats::FORMATS.iter().map(|format| format.name()).collect();
+        let (format, content) = if let Some(container) = capture_in(head, opening) {
+            let capture = Box::new(Capture::new(container, opening.capture));
+            (capture.name(), Content::Packets(capture))
+        } else if let Some(format) = opening.format.or_else(|| formats::detect(head)) {
+            (format.name(), Content::Records(format.decoder(), format.framing()))
+        } else {
+            let known = formats::FORMATS.iter().map(|format| format.name());
+            let known: Vec<_> = known.chain(["pcap", "pcapng"]).collect();
             return Err(SourceError::UnknownFormat { name, known: known.join(", ") });
         };
-        let place = Place { offset: 0, line: 0 };
-        let decoder = format.decoder();
-        let (format, framing, present) = (format.name(), format.framing(), opening.present);
-        Ok(Self { name, lines, decoder, format, framing, place, present })
+        let (place, present) = (Place { offset: 0, line: 0 }, opening.present);
+        Ok(Self { name, lines, content, format, place, present })
     }
 
     /// The name: the path as given.
@@ -123,38 +136,82 @@ impl FileSource {
     /// last line without an end waits for the rest.
     ///
     /// # Errors
-    /// When reading fails (also: a compressed file that is cut).
+    /// When reading fails (also: a compressed file that is cut), or a capture grows: where its flows
+    /// end is known at its end alone.
     pub fn next_batch(&mut self, growing: bool) -> Result<Option<Batch>, SourceError> {
         let mut batch = Batch {
             source: Arc::clone(&self.name),
             flows: Vec::with_capacity(BATCH_FLOWS),
             rejected: Vec::new(),
             records: 0,
+            capture: CaptureNotes::default(),
         };
         let ahead =
             |present: Present| (present.now)().plus_seconds(i64::from(present.ahead_seconds));
         let latest = self.present.map(ahead);
+        let judge = |flow| Present::judge(latest, flow);
+        let filled = match &mut self.content {
+            Content::Packets(_) if growing => {
+                let problem = "which is not read while it grows (leave out `follow`)";
+                return Err(SourceError::Capture { name: Arc::clone(&self.name), problem });
+            }
+            Content::Packets(capture) => {
+                let most = (BATCH_FLOWS, BATCH_REJECTED);
+                capture.fill(&mut self.lines, &mut self.place, most, &judge, &mut batch)
+            }
+            Content::Records(decoder, framing) => {
+                let mut records = Records {
+                    lines: &mut self.lines,
+                    decoder: decoder.as_mut(),
+                    framing: *framing,
+                    place: &mut self.place,
+                };
+                records.fill(growing, &judge, &mut batch)
+            }
+        };
+        filled.map_err(|error| SourceError::Read {
+            name: Arc::clone(&self.name),
+            line: self.place.line,
+            error,
+        })?;
+        Ok((!batch.is_empty()).then_some(batch))
+    }
+}
+
+/// The capture that a file is, unless somebody said that it holds records.
+fn capture_in(head: &[u8], opening: &Opening) -> Option<Container> {
+    if opening.format.is_some() { None } else { Container::of(head) }
+}
+
+/// Records with their decoder.
+struct Records<'a> {
+    lines: &'a mut Lines<Box<dyn Read + Send>>,
+    decoder: &'a mut dyn Decoder,
+    framing: Framing,
+    place: &'a mut Place,
+}
+
+impl Records<'_> {
+    fn fill(
+        &mut self,
+        growing: bool,
+        judge: &dyn Fn(Flow) -> Result<Option<Flow>, Reject>,
+        batch: &mut Batch,
+    ) -> io::Result<()> {
         while batch.flows.len() < BATCH_FLOWS && batch.rejected.len() < BATCH_REJECTED {
             let next = match self.framing {
                 Framing::Lines => self.lines.next(growing),
                 Framing::Delimited => self.lines.next_delimited(growing),
             };
-            let next = next.map_err(|error| SourceError::Read {
-                name: Arc::clone(&self.name),
-                line: self.place.line,
-                error,
-            })?;
-            let Some((line, taken)) = next else { break };
-            let place = Place { line: self.place.line + 1, ..self.place };
-            self.place = Place { offset: self.place.offset + taken, line: place.line };
+            let Some((line, taken)) = next? else { break };
+            let place = Place { line: self.place.line + 1, ..*self.place };
+            *self.place = Place { offset: self.place.offset + taken, line: place.line };
             batch.records += 1;
             let (record, length, decoded) = match line {
                 Line::Whole(record) => {
                     let decoded = self.decoder.decode(record);
-                    let judge = |flow: Option<_>| {
-                        flow.map_or(Ok(None), |flow| Present::judge(latest, flow))
-                    };
-                    (record, record.len() as u64, decoded.and_then(judge))
+                    let judged = decoded.and_then(|flow| flow.map_or(Ok(None), judge));
+                    (record, record.len() as u64, judged)
                 }
                 Line::TooLong(beginning, length) => {
                     let detail = format!("{length} bytes, at most {MAX_RECORD_BYTES} are read");
@@ -170,7 +227,7 @@ impl FileSource {
                 }
             }
         }
-        Ok((batch.records > 0).then_some(batch))
+        Ok(())
     }
 }
 

@@ -38,6 +38,20 @@ impl<R: Read> Lines<R> {
         Ok(&self.buffer[self.start..self.end])
     }
 
+    /// Passes over `length` bytes and returns how many of them there were.
+    pub(super) fn pass_over(&mut self, length: u64) -> io::Result<u64> {
+        let mut left = length;
+        loop {
+            let here = left.min((self.end - self.start) as u64);
+            self.start += here as usize;
+            left -= here;
+            if left == 0 || self.ended {
+                return Ok(length - left);
+            }
+            self.fill()?;
+        }
+    }
+
     /// Returns the next line and how many bytes it took with its end, or `None` at the end.
     ///
     /// With `growing`, a last line without an end is left for later, when more may follow, and the

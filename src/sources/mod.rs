@@ -4,6 +4,7 @@
 //! format from its content and decodes record by record. What cannot be decoded becomes a
 //! [`Rejected`] record; it never stops its neighbours.
 
+mod capture;
 mod decompress;
 mod delimited;
 mod file;
@@ -21,7 +22,9 @@ use std::sync::Arc;
 use crate::model::{Flow, Letter, SettingError, Timestamp};
 use crate::stores::StoreError;
 
+pub use crate::capture::Limits as CaptureLimits;
 pub use crate::formats::{Reject, RejectReason};
+pub use capture::CaptureNotes;
 pub use decompress::ByteCounter;
 pub use file::{FileSource, Opening, Present};
 pub use letters::{EachLetter, LetterFilter, letters_of_file, letters_of_index};
@@ -99,6 +102,15 @@ pub struct Batch {
     pub rejected: Vec<Rejected>,
     /// Records read, headers and comments included.
     pub records: u64,
+    /// What a capture held beside packets of flows.
+    pub capture: CaptureNotes,
+}
+
+impl Batch {
+    /// Whether there is nothing in it.
+    fn is_empty(&self) -> bool {
+        self.records == 0 && self.flows.is_empty() && self.rejected.is_empty()
+    }
 }
 
 /// A whole source that cannot be used.
@@ -123,6 +135,14 @@ pub enum SourceError {
         /// Why.
         #[source]
         error: io::Error,
+    },
+    /// A capture whose packets cannot be used like this.
+    #[error("`{name}` is a packet capture, {problem}")]
+    Capture {
+        /// The source.
+        name: Arc<str>,
+        /// What cannot be done with it.
+        problem: &'static str,
     },
     /// A setting cannot be used.
     #[error(transparent)]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::SourceError;
 use super::decompress::{ByteCounter, decompressed};
 use super::lines::{Line, Lines};
+use crate::capture::is_capture;
 use crate::formats::MAX_RECORD_BYTES;
 
 /// Hands the lines of a file or of standard input (`-`) to `each`, decompressed, without line ends
@@ -28,6 +29,12 @@ pub fn for_each_record(
     let reader = decompressed(reader, ByteCounter::default()).map_err(failed)?;
     let mut lines = Lines::new(reader, MAX_RECORD_BYTES);
     let name: Arc<str> = Arc::from(path.display().to_string());
+    let head = lines.peek(16);
+    let head =
+        head.map_err(|error| SourceError::Read { name: Arc::clone(&name), line: 0, error })?;
+    if is_capture(head) {
+        return Err(SourceError::Capture { name, problem: "which holds no records to send on" });
+    }
     let mut line = 0;
     loop {
         let next = lines.next(false);

@@ -11,6 +11,8 @@ mod records;
 mod samples;
 
 use std::hint::black_box;
+use std::io::Cursor;
+use std::sync::Arc;
 
 use flowsentry::alerts;
 use flowsentry::detect::{self, Detector};
@@ -20,6 +22,8 @@ use flowsentry::features::{
 use flowsentry::formats::{self, MessageDecoder};
 use flowsentry::model::{Flow, Timestamp};
 use flowsentry::scorer::{Scorer, Settings};
+use flowsentry::sources::{FileSource, Opening};
+use flowsentry::testkit::capture::{ETHERNET, packet, pcap};
 
 use measure::times;
 use samples::protobuf;
@@ -227,6 +231,48 @@ fn bench_topics(lines: &[u8]) {
     bench_messages("goflow2_protobuf", &messages.iter().map(in_protobuf).collect::<Vec<_>>());
 }
 
+/// A capture in memory: connections of ten packets, a hundred of them at a time.
+fn captured(connections: u64) -> Vec<u8> {
+    let frames = (0..connections).flat_map(|number| {
+        let client = format!("10.{}.{}.{}", number >> 16 & 255, number >> 8 & 255, number & 255);
+        let port = 1_024 + (number % 60_000) as u16;
+        let ahead = packet().from(&client, port).sequence(1);
+        [0x02, 0x12, 0x10, 0x18, 0x10, 0x18, 0x10, 0x11, 0x11, 0x10].into_iter().enumerate().map(
+            move |(step, flags)| {
+                let is_answer = [1, 4, 5, 8].contains(&step);
+                let payload = if flags == 0x18 { 400 } else { 0 };
+                let packet = ahead.clone().flags(flags).payload(payload);
+                let packet = if is_answer { packet.back() } else { packet };
+                packet.at_millis(number + 100 * step as u64).ethernet().cut(96)
+            },
+        )
+    });
+    let mut frames: Vec<_> = frames.collect();
+    frames.sort_by_key(|frame| frame.nanos);
+    pcap(ETHERNET, &frames)
+}
+
+/// Packets per second, from the bytes of a capture to flows.
+fn bench_capture() {
+    const CONNECTIONS: u64 = 50_000;
+    let file: Arc<[u8]> = captured(CONNECTIONS).into();
+    let flows_of = || {
+        let reader = Box::new(Cursor::new(Arc::clone(&file)));
+        let mut source = FileSource::from_reader("made".into(), reader, &Opening::default())
+            .expect("it is a capture");
+        let mut flows = 0;
+        while let Some(batch) = source.next_batch(false).expect("it is sound") {
+            flows += batch.flows.len();
+        }
+        flows
+    };
+    assert_eq!(flows_of() as u64, CONNECTIONS, "every connection is a flow");
+    println!(
+        "{}",
+        times(flows_of).line("pcap", "packets to flows (packets)", 10 * CONNECTIONS as usize)
+    );
+}
+
 fn main() {
     println!("flows per second of one core: median and best of five runs after one to warm up");
     println!("{:<12} {:<28} {:>9} {:>12} {:>12}", "workload", "step", "flows", "median", "best");
@@ -243,6 +289,7 @@ fn main() {
     bench_format("table", &records::rewritten(&flows, "", records::table));
     bench_format("ecs", &records::rewritten(&flows, "", records::ecs));
     drop(flows);
+    bench_capture();
     bench_workload("simulated", &simulated);
     drop(simulated);
     bench_workload("flooded", &records::flooded(FLOWS));

@@ -3,7 +3,7 @@
 use crate::model::{Defects, FlowOrigin, NetworkType, Outcome};
 
 /// All origins.
-pub(super) const ORIGINS: [FlowOrigin; 11] = [
+pub(super) const ORIGINS: [FlowOrigin; 12] = [
     FlowOrigin::Sflow5,
     FlowOrigin::NetflowV5,
     FlowOrigin::NetflowV9,
@@ -15,6 +15,7 @@ pub(super) const ORIGINS: [FlowOrigin; 11] = [
     FlowOrigin::Nfdump,
     FlowOrigin::Ecs,
     FlowOrigin::Table,
+    FlowOrigin::Capture,
 ];
 
 const NETWORKS: [NetworkType; 4] =
