@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::features::{Conversation, ConversationKey, HostKey, HostsWindow, PairsWindow};
-use crate::model::{Finding, Kind, SettingError};
+use crate::model::{Finding, Kind, Protocol, SettingError, is_group};
 
 use super::recent::{Recent, Saved};
 use super::rules::{Keys, fact, over_threshold, rule_probability};
@@ -29,7 +29,7 @@ const LAST_BIN: u8 = 143;
 const SAME_CONTACT_SECONDS: f64 = 3.0;
 /// What a host did within so many windows of its first one is a habit.
 const HABIT_WINDOWS: i64 = 60;
-/// A habit is told, below what wakes anybody up.
+/// A habit is told, below what wakes anybody up; so is who calls from outside.
 const HABIT_STRENGTH: f64 = 0.2;
 /// Clients kept per server.
 const CLIENTS: usize = 8;
@@ -50,7 +50,7 @@ pub struct Config {
     pub min_share: f64,
     /// Standard deviation of the bytes of a contact, as a share of their mean; positive.
     pub max_size_variation: f64,
-    /// Hosts that call the same service, at most; at least 1.
+    /// Hosts inside that call the same service, at most; at least 1.
     pub max_clients: usize,
     /// Ports of services that are called regularly by design.
     pub ignored_ports: Vec<u16>,
@@ -119,7 +119,7 @@ struct Rhythm {
     /// Sums of the bytes of contacts and of their squares, in bytes.
     bytes: u64,
     squares: u128,
-    /// The client did this within an hour of its first sighting.
+    /// The client did this within an hour of its first sighting, or is outside.
     is_habit: bool,
 }
 
@@ -280,15 +280,19 @@ impl Detector for Beacon {
 impl Beacon {
     fn is_followed(&self, c: &Conversation) -> bool {
         let is_inside = |host: HostKey| self.internal.contains(host.ip());
-        !self.config.ignored_ports.contains(&c.port)
+        [Protocol::TCP.0, Protocol::UDP.0].contains(&c.protocol)
+            && !self.config.ignored_ports.contains(&c.port)
+            && !is_group(c.server.ip())
             && c.counters.connections() > 0
             && !(is_inside(c.client) && is_inside(c.server))
     }
 
     fn note(&mut self, c: &Conversation, minute: i64) {
         let first = *self.hosts.see(c.client, minute).get_or_insert(minute);
+        let is_inside = self.internal.contains(c.client.ip());
         let clients = self.servers.see((c.server, c.port), minute);
-        if clients.len() < CLIENTS
+        if is_inside
+            && clients.len() < CLIENTS
             && let Err(place) = clients.binary_search(&c.client)
         {
             clients.insert(place, c.client);
@@ -296,7 +300,7 @@ impl Beacon {
         let key = c.key();
         let rhythm = self.relations.see(key, minute);
         if rhythm.contacts == 0 {
-            rhythm.is_habit = minute < first + HABIT_WINDOWS;
+            rhythm.is_habit = !is_inside || minute < first + HABIT_WINDOWS;
         }
         let bytes = c.counters.bytes_up.saturating_add(c.counters.bytes_down);
         rhythm.note(c.counters.begun.nanos(), bytes);
@@ -309,7 +313,7 @@ impl Beacon {
         if rhythm.contacts < config.min_contacts || rhythm.hours() < config.min_hours {
             return None;
         }
-        let clients = self.servers.get(&(key.1, key.3)).map_or(1, Vec::len);
+        let clients = self.servers.get(&(key.1, key.3)).map_or(0, Vec::len);
         let (share, period) = rhythm.regularity();
         let variation = rhythm.size_variation();
         let is_beacon = share >= config.min_share

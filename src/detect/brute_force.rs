@@ -19,6 +19,12 @@ const PROBABILITY: f64 = 1e-3;
 const TOP: f64 = 100.0;
 /// Services to which programs connect all day: so many times more is needed there.
 const BUSY_FACTOR: u64 = 10;
+/// On other system ports, where a log-in service may have been moved to, so many times more is needed.
+const MOVED_FACTOR: u64 = 2;
+/// The ports below this belong to the system.
+const SYSTEM_PORTS: u16 = 1_024;
+/// System ports of services that programs ask all day, without anybody who logs in.
+const CHATTY: [u16; 14] = [53, 80, 88, 111, 135, 139, 389, 443, 464, 631, 636, 853, 873, 990];
 /// Victims kept per client and service.
 const VICTIMS: usize = 16;
 
@@ -28,7 +34,8 @@ const VICTIMS: usize = 16;
 pub struct Config {
     /// Whether the detector takes part.
     pub enabled: bool,
-    /// TCP ports of services where people log in.
+    /// TCP ports of services where people log in. Other system ports (below 1024) need twice as many
+    /// connections, but those that programs ask all day (names, web, directories) do not count.
     pub ports: Vec<u16>,
     /// TCP ports of services that programs use all day (mail, files, databases): ten times as many
     /// connections are needed.
@@ -37,6 +44,9 @@ pub struct Config {
     pub memory_windows: u32,
     /// Connections of one host to one service, over all servers, within the memory; at least 2.
     pub min_connections: u64,
+    /// Connections per server, on average; positive. Lower: passwords tried on many servers are found,
+    /// and administrators who go from server to server.
+    pub min_per_server: f64,
     /// Bytes of a connection, both ways, on average: an attempt is short; positive.
     pub max_bytes: f64,
     /// Share (0–1) of the connections that are answered. Unanswered ones are scans.
@@ -55,6 +65,7 @@ impl Default for Config {
             ],
             memory_windows: 10,
             min_connections: 30,
+            min_per_server: 8.0,
             max_bytes: 20_000.0,
             min_answered: 0.5,
             max_hosts: 20_000,
@@ -71,6 +82,7 @@ impl Configured for Config {
         let keys = Keys(ID);
         keys.at_least("memory_windows", u64::from(self.memory_windows), 1)?;
         keys.at_least("min_connections", self.min_connections, 2)?;
+        keys.positive("min_per_server", self.min_per_server)?;
         keys.positive("max_bytes", self.max_bytes)?;
         keys.fraction("min_answered", self.min_answered)?;
         keys.at_least("max_hosts", self.max_hosts as u64, 2)
@@ -154,7 +166,11 @@ impl BruteForce {
         if self.config.ports.contains(&port) {
             return Some(least);
         }
-        self.config.busy_ports.contains(&port).then_some(least.saturating_mul(BUSY_FACTOR))
+        if self.config.busy_ports.contains(&port) {
+            return Some(least.saturating_mul(BUSY_FACTOR));
+        }
+        let may_be_moved = port < SYSTEM_PORTS && !CHATTY.contains(&port);
+        may_be_moved.then_some(least.saturating_mul(MOVED_FACTOR))
     }
 
     fn note(&mut self, c: &Conversation, now: i64, oldest: i64) {
@@ -198,8 +214,10 @@ impl BruteForce {
         let total = self.total(&key);
         let least = self.threshold(key.1)?;
         let connections = total.connections as f64;
+        let servers = self.hosts.get(&key)?.servers.len() as f64;
         let is_attack = total.window == now
             && total.connections >= least
+            && connections >= self.config.min_per_server * servers
             && total.bytes as f64 <= self.config.max_bytes * connections
             && total.failed as f64 <= (1.0 - self.config.min_answered) * connections;
         is_attack.then(|| log_strength(connections, least as f64, least as f64 * TOP))
@@ -269,10 +287,21 @@ mod tests {
     }
 
     #[test]
+    fn an_administrator_who_goes_from_server_to_server_is_ordinary() {
+        let mut flows = log_ins(60, 5, 22, 6_000);
+        for (n, flow) in flows.iter_mut().enumerate() {
+            flow.destination.ip = Some([10, 0, 1, (n % 12) as u8].into());
+        }
+        assert!(found(&flows).is_empty());
+    }
+
+    #[test]
     fn slow_log_ins_transfers_and_busy_services_are_ordinary() {
         assert!(found(&log_ins(60, 60, 22, 2_000)).is_empty(), "one a minute");
         assert!(found(&log_ins(100, 2, 22, 900_000)).is_empty(), "transfers");
         assert!(found(&log_ins(100, 2, 5432, 2_000)).is_empty(), "a program");
+        assert!(found(&log_ins(100, 2, 443, 2_000)).is_empty(), "a web page");
+        assert!(!found(&log_ins(100, 2, 902, 2_000)).is_empty(), "a log-in that was moved");
         let scan: Vec<_> = (0..100).map(|n| flow().to_port(22).syn().at(n).build()).collect();
         assert!(found(&scan).is_empty(), "nobody answers");
     }

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::features::{HostKey, HostsWindow};
-use crate::model::{Finding, Kind, SettingError, Subject};
+use crate::model::{Finding, Kind, SettingError, Subject, is_group};
 
 use super::rules::{
-    Keys, counted, fact, log_strength, most_involved, over_threshold, rule_probability,
+    Keys, LEAST_EVIDENCE, counted, fact, log_strength, most_involved, over_threshold,
+    rule_probability,
 };
 use super::{Configured, Context, Detector, Settings};
 
@@ -74,6 +75,7 @@ impl Configured for Config {
 struct Target {
     packets: u64,
     bytes: u64,
+    evidence: u64,
     hosts: HashMap<HostKey, u64>,
     senders: HashMap<HostKey, u64>,
 }
@@ -105,13 +107,14 @@ impl Detector for CarpetBombing {
         let mut targets = HashMap::<(IpAddr, u8), Target>::new();
         let silent = window.conversations.iter().filter(|c| {
             let counters = &c.counters;
-            !counters.is_answered() && counters.requests > 0 && !is_group(c.server)
+            !counters.is_answered() && counters.requests > 0 && !is_group(c.server.ip())
         });
         for c in silent {
             let target = targets.entry(prefix_of(c.server)).or_default();
             let packets = c.counters.packets_up;
             target.packets = target.packets.saturating_add(packets);
             target.bytes = target.bytes.saturating_add(c.counters.bytes_up);
+            target.evidence = target.evidence.saturating_add(c.counters.evidence());
             *target.hosts.entry(c.server).or_default() += packets;
             *target.senders.entry(c.client).or_default() += packets;
         }
@@ -119,6 +122,7 @@ impl Detector for CarpetBombing {
         let is_bombed = |target: &Target| {
             let hosts = target.hosts.len() as u64;
             target.packets >= config.min_packets
+                && target.evidence >= LEAST_EVIDENCE
                 && hosts >= config.min_hosts
                 && target.senders.len() as u64 >= config.min_senders
                 && target.packets as f64 >= config.min_packets_per_host * hosts as f64
@@ -128,14 +132,6 @@ impl Detector for CarpetBombing {
         let mut bombed: Vec<_> = targets.into_iter().filter(|(_, t)| is_bombed(t)).collect();
         bombed.sort_unstable_by_key(|(prefix, _)| *prefix);
         findings.extend(bombed.into_iter().map(|(prefix, t)| self.finding(window, prefix, t)));
-    }
-}
-
-/// Groups answer under other addresses.
-fn is_group(host: HostKey) -> bool {
-    match host.ip() {
-        IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
-        IpAddr::V6(ip) => ip.is_multicast(),
     }
 }
 

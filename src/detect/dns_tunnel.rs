@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::features::{Conversation, HostsWindow};
 use crate::model::{Finding, Kind, Protocol, SettingError};
 
-use super::rules::{Keys, fact, log_strength, over_threshold, rule_probability};
+use super::rules::{Keys, LEAST_EVIDENCE, fact, log_strength, over_threshold, rule_probability};
 use super::services::bytes_words;
 use super::tunnel::{Exchange, Exchanges};
 use super::{Configured, Context, Detector, RestoreError, Settings};
@@ -94,7 +94,8 @@ impl Detector for DnsTunnel {
         });
         for c in queries {
             let exchange = self.exchanges.add(c, now);
-            let is_tunnel = exchange.packets_up >= self.config.min_queries
+            let is_tunnel = exchange.evidence >= LEAST_EVIDENCE
+                && exchange.packets_up >= self.config.min_queries
                 && exchange.bytes_up >= self.config.min_bytes
                 && exchange.mean_up() >= self.config.min_query_bytes;
             if is_tunnel {

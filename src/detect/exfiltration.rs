@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::features::{Conversation, HostKey, HostsWindow};
-use crate::model::{FeatureEvidence, Finding, Kind, SettingError, Subject};
+use crate::model::{FeatureEvidence, Finding, Kind, Protocol, SettingError, Subject};
 
 use super::recent::{Recent, Saved};
-use super::rules::{Keys, fact, log_strength, over_threshold, rule_probability};
-use super::services::bytes_words;
+use super::rules::{Keys, LEAST_EVIDENCE, fact, log_strength, over_threshold, rule_probability};
+use super::services::{bytes_words, log_in};
 use super::{Configured, Context, Detector, InternalNetworks, RestoreError, Settings};
 
 const ID: &str = "exfiltration";
@@ -182,9 +182,16 @@ impl Detector for Exfiltration {
             |a: &Conversation, b: &Conversation| (a.client, a.server) == (b.client, b.server);
         for conversations in window.conversations.chunk_by(of_pair) {
             let (client, server) = (conversations[0].client, conversations[0].server);
+            let evidence = sum(conversations, |c| c.counters.evidence());
             let sent = sum(conversations, |c| c.counters.bytes_up);
-            let returned = sum(conversations, |c| c.counters.bytes_down);
-            // Whoever opened the contact: what counts is what leaves.
+            // Whoever opened the contact: what counts is what leaves. But what a server shows to the
+            // public may leave, other than what is fetched by a log-in.
+            let fetches = |c: &Conversation| {
+                let is_log_in = c.protocol == Protocol::TCP.0 && log_in(c.port).is_some();
+                is_log_in || self.is_inside(client)
+            };
+            let returned =
+                sum(conversations, |c| if fetches(c) { c.counters.bytes_down } else { 0 });
             let (host, place, sent, returned) =
                 match (self.is_inside(client), self.is_inside(server)) {
                     (true, false) => (client, server, sent, returned),
@@ -197,7 +204,8 @@ impl Detector for Exfiltration {
             {
                 users.insert(at, host);
             }
-            if sent >= LEAST_BYTES || self.pairs.get(&(host, place)).is_some() {
+            let is_told = evidence >= LEAST_EVIDENCE && sent >= LEAST_BYTES;
+            if is_told || self.pairs.get(&(host, place)).is_some() {
                 findings.extend(self.judge(window, (host, place), now, (sent, returned)));
             }
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::features::{Conversation, HostsWindow};
 use crate::model::{Finding, Kind, Protocol, SettingError};
 
-use super::rules::{Keys, log_strength, over_threshold, rule_probability};
+use super::rules::{Keys, LEAST_EVIDENCE, log_strength, over_threshold, rule_probability};
 use super::services::bytes_words;
 use super::tunnel::{Exchange, Exchanges};
 use super::{Configured, Context, Detector, RestoreError, Settings};
@@ -96,7 +96,8 @@ impl Detector for IcmpTunnel {
             let exchange = self.exchanges.add(c, now);
             let packets = exchange.packets_up.saturating_add(exchange.packets_down);
             let bytes = exchange.bytes_up.saturating_add(exchange.bytes_down);
-            let is_tunnel = packets >= self.config.min_packets
+            let is_tunnel = exchange.evidence >= LEAST_EVIDENCE
+                && packets >= self.config.min_packets
                 && bytes >= self.config.min_bytes
                 && bytes as f64 >= self.config.min_packet_bytes * packets as f64;
             if is_tunnel {

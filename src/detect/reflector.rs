@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::features::{Conversation, HostsWindow};
 use crate::model::{Finding, Kind, Protocol, SettingError, Subject};
 
-use super::rules::{Keys, log_strength, over_threshold, rule_probability};
+use super::rules::{Keys, LEAST_EVIDENCE, log_strength, over_threshold, rule_probability};
 use super::services::{amplifier, bytes_words, service_words};
 use super::{Configured, Context, Detector, InternalNetworks, Settings};
 
@@ -78,6 +78,7 @@ impl Reflector {
             && amplifier(c.port).is_some()
             && counters.packets_up >= self.config.min_requests
             && counters.bytes_down >= self.config.min_bytes
+            && counters.evidence() >= LEAST_EVIDENCE
             && counters.bytes_down as f64 >= self.config.min_ratio * counters.bytes_up as f64
             // Servers of others are their matter, and among ourselves nobody forges.
             && self.internal.contains(c.server.ip())

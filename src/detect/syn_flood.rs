@@ -10,7 +10,8 @@ use crate::features::{Conversation, HostKey, HostsWindow};
 use crate::model::{Finding, Kind, Protocol, SettingError, Subject};
 
 use super::rules::{
-    Keys, counted, fact, log_strength, most_involved, over_threshold, rule_probability,
+    Keys, LEAST_EVIDENCE, counted, fact, log_strength, most_involved, over_threshold,
+    rule_probability,
 };
 use super::services::service_words;
 use super::{Configured, Context, Detector, Settings};
@@ -63,6 +64,7 @@ struct Service {
     attempts: u64,
     unanswered: u64,
     clients: u64,
+    evidence: u64,
 }
 
 struct SynFlood {
@@ -96,10 +98,13 @@ impl Detector for SynFlood {
                 service.attempts = service.attempts.saturating_add(attempts);
                 service.unanswered = service.unanswered.saturating_add(unanswered);
                 service.clients += 1;
+                service.evidence =
+                    service.evidence.saturating_add(conversation.counters.evidence());
             }
         }
         let is_flood = |service: &Service| {
             service.unanswered >= self.config.min_attempts
+                && service.evidence >= LEAST_EVIDENCE
                 && service.unanswered as f64 >= self.config.min_share * service.attempts as f64
         };
         let mut flooded: Vec<_> = services.into_iter().filter(|(_, s)| is_flood(s)).collect();

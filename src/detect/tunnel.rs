@@ -15,6 +15,7 @@ struct Minute {
     packets_down: u64,
     bytes_up: u64,
     bytes_down: u64,
+    evidence: u64,
 }
 
 /// What a pair exchanged within the memory.
@@ -24,6 +25,8 @@ pub(super) struct Exchange {
     pub packets_down: u64,
     pub bytes_up: u64,
     pub bytes_down: u64,
+    /// Packets or records that were seen.
+    pub evidence: u64,
 }
 
 impl Exchange {
@@ -67,12 +70,14 @@ impl Exchanges {
             packets_down: counters.packets_down,
             bytes_up: counters.bytes_up,
             bytes_down: counters.bytes_down,
+            evidence: counters.evidence(),
         });
         minutes.iter().fold(Exchange::default(), |sum, minute| Exchange {
             packets_up: sum.packets_up.saturating_add(minute.packets_up),
             packets_down: sum.packets_down.saturating_add(minute.packets_down),
             bytes_up: sum.bytes_up.saturating_add(minute.bytes_up),
             bytes_down: sum.bytes_down.saturating_add(minute.bytes_down),
+            evidence: sum.evidence.saturating_add(minute.evidence),
         })
     }
 

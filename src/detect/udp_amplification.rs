@@ -7,7 +7,8 @@ use crate::features::{HostKey, HostsWindow};
 use crate::model::{Finding, Kind, Protocol, SettingError, Subject};
 
 use super::rules::{
-    Keys, counted, fact, log_strength, most_involved, over_threshold, rule_probability,
+    Keys, LEAST_EVIDENCE, counted, fact, log_strength, most_involved, over_threshold,
+    rule_probability,
 };
 use super::services::{amplifier, bytes_words, service_words};
 use super::{Configured, Context, Detector, Settings};
@@ -62,6 +63,7 @@ struct Answers {
     asked: u64,
     bytes: u64,
     packets: u64,
+    evidence: u64,
 }
 
 struct UdpAmplification {
@@ -82,10 +84,12 @@ impl Detector for UdpAmplification {
                 answers.asked = answers.asked.saturating_add(c.counters.bytes_up);
                 answers.bytes = answers.bytes.saturating_add(c.counters.bytes_down);
                 answers.packets = answers.packets.saturating_add(c.counters.packets_down);
+                answers.evidence = answers.evidence.saturating_add(c.counters.evidence());
             }
         }
         let is_attack = |answers: &Answers| {
             answers.bytes >= self.config.min_bytes
+                && answers.evidence >= LEAST_EVIDENCE
                 && answers.servers >= self.config.min_servers
                 && answers.bytes as f64 >= self.config.min_ratio * answers.asked as f64
         };

@@ -1,7 +1,7 @@
 //! Storms of unanswered contacts: the same place is tried over and over again, in vain.
 //!
 //! A command server that went away, a flood from inside, a broken client. A place is a server and
-//! one of its services; an answer ends the count. Scans try many places, each a few times.
+//! one of its services. Scans try many places, each a few times.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +20,10 @@ const ID: &str = "unanswered_storm";
 const PROBABILITY: f64 = 1e-2;
 /// A thousand times the threshold is as bad as it gets.
 const TOP: f64 = 1_000.0;
-/// Of hosts outside, so many times more is needed: the Internet knocks all day.
-const OUTSIDE_FACTOR: u64 = 10;
+/// Of hosts outside, so many times more is needed, in nearly all windows of the memory: the Internet
+/// knocks all day, in bursts.
+const OUTSIDE_FACTOR: u64 = 4;
+const OUTSIDE_SHARE: f64 = 0.8;
 
 /// Settings of the detector `unanswered_storm`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,8 +34,11 @@ pub struct Config {
     /// Windows (60 s each) that are remembered; at least 1.
     pub memory_windows: u32,
     /// Unanswered contacts of one host with one service of one server within the memory; at least 2.
-    /// Hosts outside (`networks.internal`) need ten times as many.
+    /// Hosts outside (`networks.internal`) need four times as many, in four
+    /// windows of five.
     pub min_contacts: u64,
+    /// Share (0–1) of the contacts within the memory that stay unanswered.
+    pub min_share: f64,
     /// Services in trouble that are remembered; at least 2. When there are more, the longest unseen
     /// go. About 100 bytes each.
     pub max_places: usize,
@@ -41,7 +46,13 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { enabled: true, memory_windows: 10, min_contacts: 10, max_places: 50_000 }
+        Self {
+            enabled: true,
+            memory_windows: 10,
+            min_contacts: 8,
+            min_share: 0.6,
+            max_places: 50_000,
+        }
     }
 }
 
@@ -54,6 +65,7 @@ impl Configured for Config {
         let keys = Keys(ID);
         keys.at_least("memory_windows", u64::from(self.memory_windows), 1)?;
         keys.at_least("min_contacts", self.min_contacts, 2)?;
+        keys.fraction("min_share", self.min_share)?;
         keys.at_least("max_places", self.max_places as u64, 2)
     }
 
@@ -67,8 +79,8 @@ impl Configured for Config {
     }
 }
 
-/// Unanswered contacts by window, oldest first.
-type Tries = Vec<(i64, u64)>;
+/// Contacts by window, oldest first: all, and those without an answer.
+type Tries = Vec<(i64, u64, u64)>;
 
 struct UnansweredStorm {
     config: Config,
@@ -106,21 +118,24 @@ impl Detector for UnansweredStorm {
         let mut storms = Vec::new();
         for c in &window.conversations {
             let key = c.key();
-            if c.counters.is_answered() || c.counters.failed < c.counters.requests {
-                if self.places.get(&key).is_some() {
-                    self.places.see(key, now).clear();
-                }
-                continue;
-            }
-            if c.counters.failed == 0 {
+            let (contacts, failed) = (c.counters.connections(), c.counters.failed);
+            if failed == 0 && self.places.get(&key).is_none() {
                 continue;
             }
             let tries = self.places.see(key, now);
-            tries.retain(|(window, _)| *window >= oldest);
-            tries.push((now, c.counters.failed));
-            let contacts = tries.iter().fold(0u64, |sum, (_, count)| sum.saturating_add(*count));
-            if contacts >= self.threshold(c.client) {
-                storms.push(Place { key, contacts, packets: c.counters.packets_up });
+            tries.retain(|(window, ..)| *window >= oldest);
+            tries.push((now, contacts, failed));
+            let sum =
+                |of: fn(&(i64, u64, u64)) -> u64| tries.iter().map(of).fold(0, u64::saturating_add);
+            let (contacts, unanswered) = (sum(|tries| tries.1), sum(|tries| tries.2));
+            let is_lasting = self.internal.contains(c.client.ip())
+                || tries.len() as f64 >= OUTSIDE_SHARE * f64::from(self.config.memory_windows);
+            let is_storm = failed > 0
+                && is_lasting
+                && unanswered >= self.threshold(c.client)
+                && unanswered as f64 >= self.config.min_share * contacts as f64;
+            if is_storm {
+                storms.push(Place { key, contacts: unanswered, packets: c.counters.packets_up });
             }
         }
         for places in storms.chunk_by(|a, b| a.key.0 == b.key.0) {
@@ -200,11 +215,13 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_ends_the_count_and_the_internet_may_knock() {
-        let mut flows = tries(8, "10.0.0.7");
-        let answered = flow().from("10.0.0.7").to("203.0.113.6").to_port(6667).flags(0x1b);
-        flows.push(answered.returned(500, 5).at(70).build());
-        flows.extend(tries(17, "10.0.0.7").split_off(12));
+    fn a_place_that_mostly_answers_is_none_and_the_internet_may_knock() {
+        let mut flows = tries(12, "10.0.0.7");
+        let answered = |n: i64| {
+            let flow = flow().from("10.0.0.7").to("203.0.113.6").to_port(6667).flags(0x1b);
+            flow.returned(500, 5).at(n * 10).build()
+        };
+        flows.extend((0..12).map(answered));
         assert!(found(&flows).is_empty());
         assert!(found(&tries(30, "198.51.100.1")).is_empty());
     }

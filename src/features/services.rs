@@ -73,6 +73,9 @@ pub struct ServiceCounters {
     pub packets_up: u64,
     /// Server to client, scaled by sampling.
     pub packets_down: u64,
+    /// Packets that were seen, both ways: as exported, not scaled. A scaled number means little while
+    /// few were seen.
+    pub seen_packets: u64,
     /// The earliest start of a flow.
     #[serde(with = "nanos")]
     pub begun: Timestamp,
@@ -87,6 +90,10 @@ impl ServiceCounters {
             .map_or(0, |counters| counters.packets.saturating_mul(flow.sampling_factor()));
         let mut counters = Self {
             begun: flow.start,
+            seen_packets: flow
+                .sent
+                .packets
+                .saturating_add(flow.returned.map_or(0, |counters| counters.packets)),
             longest_seconds: flow.end.seconds_since(flow.start).max(0.0) as u64,
             ..Self::default()
         };
@@ -117,6 +124,7 @@ impl ServiceCounters {
             (&mut self.bytes_down, other.bytes_down),
             (&mut self.packets_up, other.packets_up),
             (&mut self.packets_down, other.packets_down),
+            (&mut self.seen_packets, other.seen_packets),
         ] {
             *ours = ours.saturating_add(theirs);
         }
@@ -131,6 +139,12 @@ impl ServiceCounters {
     /// Connections, as far as records tell: those of the direction that was seen more often.
     pub fn connections(&self) -> u64 {
         self.requests.max(self.replies)
+    }
+
+    /// Packets or records that were seen, whichever are more: what a judgement rests on. A sampled
+    /// packet counts once, whatever it stands for.
+    pub fn evidence(&self) -> u64 {
+        self.seen_packets.max(self.records())
     }
 
     /// Whether the server was seen to answer.

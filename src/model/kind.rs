@@ -291,7 +291,7 @@ impl Kind {
                 title: "Storm of unanswered contacts",
                 subject: SubjectType::Source,
                 window_seconds: 60,
-                scores: (30.0, 70.0),
+                scores: (40.0, 75.0),
                 technique: None,
             },
             Self::IcmpTunnel => Row {
@@ -331,7 +331,8 @@ impl Kind {
                 title: "Long connection",
                 subject: SubjectType::Pair,
                 window_seconds: 60,
-                scores: (15.0, 50.0),
+                // A line in a report: every network has some, and nobody gets up for one.
+                scores: (15.0, 39.0),
                 technique: Some(NON_APPLICATION),
             },
             Self::NewService => Row {
