@@ -218,6 +218,30 @@ fn other_captures_name_few() {
     }
 }
 
+/// Detectors that learn what is usual.
+const LEARNERS: [&str; 9] =
+    ["change_point", "dbscan", "entropy", "forest", "hbos", "kmeans", "knn", "pca", "seasonal"];
+
+/// Hosts that do what they always do: a day has hardly a window about which a learner speaks.
+#[test]
+fn learners_are_quiet_on_captures_of_hosts_that_do_what_they_always_do() {
+    for name in [
+        "zeek-internet-host-3days/conn_2024-04-19.tsv.zst",
+        "zeek-internet-host-3days/conn_2024-04-20.tsv.zst",
+        "iot-23/CTU-Honeypot-Capture-4-1-labeled.csv.zst",
+        "iot-23/CTU-Honeypot-Capture-5-1-labeled.csv.zst",
+    ] {
+        let Some(path) = shared(name) else { continue };
+        let flows = flows(&path);
+        let findings = judge(&flows);
+        let learned = findings.iter().filter(|finding| LEARNERS.contains(&finding.detector));
+        let told: Vec<_> = learned.collect();
+        let worst = told.iter().filter(|finding| finding.strength >= 0.6).count();
+        summarise(name, &flows, &findings);
+        assert!(told.len() <= 40 && worst <= 8, "{name}: {} {worst}", told.len());
+    }
+}
+
 #[expect(clippy::print_stdout, reason = "the figures are for people who judge thresholds")]
 fn summarise(name: &str, flows: &[Flow], findings: &[Finding]) {
     let mut per_detector = BTreeMap::<_, u32>::new();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::features::{PairWindow, PairsWindow};
 use crate::model::{FeatureEvidence, Finding, Kind, SettingError};
 
-use super::rules::Keys;
+use super::rules::{Keys, strength_of};
 use super::{Calibrator, Configured, Context, Detector, RestoreError, Settings};
 
 const ID: &str = "iqr";
@@ -267,6 +267,7 @@ impl Iqr {
             typical: Some(outlier.fence.median),
             lower: Some(outlier.fence.lower.max(0.0)),
             upper: Some(outlier.fence.upper),
+            share: None,
         };
         let times = (1.0 / worst.probability).round();
         Finding {
@@ -288,15 +289,6 @@ impl Iqr {
             related: Vec::new(),
         }
     }
-}
-
-/// Returns where `probability` lies, on a logarithmic scale, between `limit` (0) and `floor` (1), the
-/// lowest that the memory can tell.
-fn strength_of(probability: f64, limit: f64, floor: f64) -> f64 {
-    if floor >= limit {
-        return 1.0;
-    }
-    ((limit / probability).ln() / (limit / floor).ln()).clamp(0.0, 1.0)
 }
 
 impl Detector for Iqr {

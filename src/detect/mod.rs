@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::features::{HostsWindow, PairsWindow};
 use crate::model::{Finding, Flow, SettingError, Timestamp, WindowSpan};
 
+mod alarms;
 mod calibration;
+mod network;
+mod novelty;
 mod pending;
 mod recent;
 mod rules;
@@ -26,28 +29,39 @@ pub mod beacon;
 pub mod blacklist;
 pub mod brute_force;
 pub mod carpet_bombing;
+pub mod change_point;
+pub mod dbscan;
 pub mod dns_tunnel;
+pub mod entropy;
 pub mod exfiltration;
+pub mod forest;
+pub mod hbos;
 pub mod icmp_tunnel;
 pub mod iqr;
+pub mod kmeans;
+pub mod knn;
 pub mod lateral_movement;
 pub mod long_connection;
 pub mod networks;
 pub mod new_peer;
 pub mod new_port;
 pub mod new_service;
+pub mod pca;
 pub mod port_scan;
 pub mod reflector;
 pub mod sanity;
+pub mod seasonal;
 pub mod slow_scan;
 pub mod syn_flood;
 pub mod too_many_ports;
 pub mod udp_amplification;
 pub mod unanswered_storm;
 
+pub use alarms::Alarms;
 pub use blacklist::{Blacklist, SharedList};
 pub use calibration::Calibrator;
 pub use networks::InternalNetworks;
+pub use novelty::Hosts;
 pub use tail::Tail;
 
 /// Finds one family of abnormal behaviour.
@@ -175,18 +189,27 @@ table! {
     blacklist: "Traffic from or to listed addresses.",
     brute_force: "Guessed passwords.",
     carpet_bombing: "Floods over a prefix.",
+    change_point: "A network whose volume moves to another level and stays there.",
+    dbscan: "Hosts in empty places between the clusters of past hosts.",
     dns_tunnel: "Data in DNS queries.",
+    entropy: "A network whose ports or addresses are suddenly more or less alike.",
     exfiltration: "Large uploads to rare places.",
+    forest: "Hosts that a streaming random cut forest parts from all others.",
+    hbos: "Hosts with rare values in many numbers.",
     icmp_tunnel: "Data in ICMP echoes.",
     iqr: "Pairs outside the outer fence of their window, calibrated against the past.",
+    kmeans: "Hosts far from every group of hosts.",
+    knn: "Hosts whose nearest past hosts are unusual, or far.",
     lateral_movement: "Administrative services on many new hosts.",
     long_connection: "Connections that stay open for hours.",
     new_peer: "New places outside that a host answers.",
     new_port: "First use of a service port by a host.",
     new_service: "New services of a host.",
+    pca: "Hosts whose numbers do not go together as usual.",
     port_scan: "Many ports or hosts tried within a minute.",
     reflector: "Servers that are abused to amplify.",
     sanity: "Reserved ports, broadcasts, flows without bytes.",
+    seasonal: "More, or less, than at this hour of the week.",
     slow_scan: "Many ports or hosts tried over many minutes.",
     syn_flood: "Connection attempts far beyond the answers.",
     too_many_ports: "Hosts that contact far more ports than nearly all others.",

@@ -8,11 +8,23 @@ use crate::model::{FeatureEvidence, Finding, SettingError};
 /// How many ports a reason lists before "…".
 const LISTED_PORTS: usize = 8;
 
+/// Packets that must have been seen before what sampling makes of them is believed: with so many the
+/// standard error of a scaled count is 22 % (1 / √20).
+pub(super) const LEAST_EVIDENCE: u64 = 20;
+
 /// Returns 0 at `threshold` and 1 at `top`, even steps per factor: ten times the threshold says as
 /// much again whether the threshold is 15 or 1,500.
 pub(super) fn log_strength(actual: f64, threshold: f64, top: f64) -> f64 {
     let strength = (actual / threshold).ln() / (top / threshold).ln();
     if strength.is_nan() { 0.0 } else { strength.clamp(0.0, 1.0) }
+}
+
+/// Returns where `probability` lies, on a logarithmic scale, between `limit` (0) and `floor` (1).
+pub(super) fn strength_of(probability: f64, limit: f64, floor: f64) -> f64 {
+    if floor >= limit {
+        return 1.0;
+    }
+    ((limit / probability).ln() / (limit / floor).ln()).clamp(0.0, 1.0)
 }
 
 /// The tail probability that a rule claims: `at_threshold` where it just holds, a hundredth of it
@@ -29,12 +41,20 @@ pub(super) fn over_threshold(name: &'static str, actual: f64, threshold: f64) ->
         typical: None,
         lower: None,
         upper: Some(threshold),
+        share: None,
     }
 }
 
 /// A number that belongs to the story but has no threshold.
 pub(super) fn fact(name: &'static str, actual: f64) -> FeatureEvidence {
-    FeatureEvidence { name: name.into(), actual, typical: None, lower: None, upper: None }
+    FeatureEvidence {
+        name: name.into(),
+        actual,
+        typical: None,
+        lower: None,
+        upper: None,
+        share: None,
+    }
 }
 
 /// Returns "22, 23, 80" or, for many, the first eight and "…".
@@ -85,9 +105,25 @@ impl Keys {
         self.require(value > 0.0 && value.is_finite(), key, "must be positive", value)
     }
 
+    /// Requires a finite number above `bound`.
+    pub(super) fn above(&self, key: &str, value: f64, bound: f64) -> Result<(), SettingError> {
+        let holds = value > bound && value.is_finite();
+        self.require(holds, key, &format!("must be above {bound}"), value)
+    }
+
+    /// Requires a finite number of at least 0.
+    pub(super) fn not_negative(&self, key: &str, value: f64) -> Result<(), SettingError> {
+        self.require(value >= 0.0 && value.is_finite(), key, "must be at least 0", value)
+    }
+
     /// Requires a whole number of at least `least`.
     pub(super) fn at_least(&self, key: &str, value: u64, least: u64) -> Result<(), SettingError> {
         self.require(value >= least, key, &format!("must be at least {least}"), value)
+    }
+
+    /// Requires a whole number of at most `most`.
+    pub(super) fn at_most(&self, key: &str, value: u64, most: u64) -> Result<(), SettingError> {
+        self.require(value <= most, key, &format!("must be at most {most}"), value)
     }
 
     /// Requires a number from 0 to 1.

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use crate::features::{ClosedWindow, PairsWindow, Placement, WindowLimits, Windows};
 use crate::model::{Finding, Flow, WindowSpan};
 
-use super::Detector;
+use super::{Configured, Context, Detector, Settings};
+
+pub(super) mod novelty;
 
 const LIMITS: WindowLimits = WindowLimits {
     pane_seconds: 10,

@@ -118,6 +118,7 @@ pub fn alert_document(alert: &Alert) -> Value {
             "anomaly_ids": alert.anomaly_ids,
             "features": feature_list(&alert.features),
             "exception": alert.exception_line(),
+            "exception_command": alert.exception_command(),
         }},
     });
     if let Some(exception) = &alert.suppressed_by {
@@ -180,8 +181,12 @@ fn feature_list(features: &[FeatureEvidence]) -> Vec<Value> {
     let optional = |value: Option<f64>| value.map_or(Value::Null, number);
     let object = |feature: &FeatureEvidence| {
         let mut object = json!({ "name": feature.name, "actual": number(feature.actual) });
-        let bounds =
-            [("typical", feature.typical), ("lower", feature.lower), ("upper", feature.upper)];
+        let bounds = [
+            ("typical", feature.typical),
+            ("lower", feature.lower),
+            ("upper", feature.upper),
+            ("attribution", feature.share),
+        ];
         for (key, value) in bounds.into_iter().filter(|(_, value)| value.is_some()) {
             object[key] = optional(value);
         }
@@ -276,6 +281,7 @@ mod tests {
                 typical: None,
                 lower: None,
                 upper: Some(15.0),
+                share: None,
             }],
             reasons: vec!["tried 150 ports".into()],
             sentence: "10.77.0.66 tried 150 ports.".into(),

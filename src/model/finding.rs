@@ -49,4 +49,7 @@ pub struct FeatureEvidence {
     pub lower: Option<f64>,
     /// Upper end of the usual band; also the threshold of a rule.
     pub upper: Option<f64>,
+    /// The part (0–1) of the score that comes from this number, where a detector can tell.
+    #[serde(default)]
+    pub share: Option<f64>,
 }

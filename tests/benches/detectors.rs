@@ -4,12 +4,16 @@
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on fails")]
 #![allow(clippy::print_stdout, reason = "the figures are what this is for")]
 
+#[path = "detectors/day.rs"]
+mod day;
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use flowsentry::detect::forest::{self, Forest};
 use flowsentry::detect::{self, Blacklist, Context, Detector, Settings};
 use flowsentry::features::{ClosedWindow, WindowLimits, Windows, mix};
 use flowsentry::model::{Flow, WindowSpan};
@@ -34,6 +38,14 @@ fn address(n: u64) -> IpAddr {
 fn report(what: &str, taken: Duration, each: u32, limit: Duration) {
     println!("{what}: {taken:?} in all, {:?} each", taken / each);
     assert!(taken < limit, "{what} took {taken:?}");
+}
+
+/// The time that this thread has spent on a processor, or any time where the system does not say.
+fn busy() -> Duration {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = text.split(' ').next().and_then(|first| first.parse().ok());
+    nanos.map_or_else(|| BEGAN.elapsed(), Duration::from_nanos)
 }
 
 fn closed(flows: &[Flow]) -> Vec<ClosedWindow> {
@@ -155,9 +167,39 @@ fn checking_single_flows() {
     observe("with 20,000 prefixes of 16 lengths", &context);
 }
 
+/// AWS's forest in Java does 52,000 a second.
+fn scoring_and_learning_by_the_forest() {
+    let row = |n: u64| {
+        let number = |k: u64| (mix(n ^ k << 40) % 10_000) as f32 / 1_000.0;
+        std::array::from_fn(|k| number(k as u64) * number(k as u64 + 50))
+    };
+    for (what, memory) in [("with OpenSearch's memory", 10), ("by default", 1_000)] {
+        let config = forest::Config { memory, ..forest::Config::default() };
+        let mut forest = Forest::new(&config);
+        (0..20_000).for_each(|n| forest.take(&row(n)));
+        let rows: Vec<_> = (20_000..120_000).map(row).collect();
+        let started = busy();
+        let mut sum = 0.0;
+        for row in &rows {
+            sum += forest.rate(row);
+            forest.take(row);
+        }
+        black_box(sum);
+        let what = format!("100,000 scores and updates by the forest, {what}");
+        report(&what, busy() - started, 100_000, Duration::from_secs(4));
+    }
+}
+
 fn main() {
+    let captures: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    if !captures.is_empty() {
+        day::run(&captures);
+        return;
+    }
+    scoring_and_learning_by_the_forest();
     closing_a_flooded_window();
     closing_many_pairs();
     loading_and_searching_a_million_addresses();
     checking_single_flows();
+    day::run(&["day".to_owned()]);
 }

@@ -56,6 +56,7 @@ fn anomaly(day: Timestamp, number: usize) -> Anomaly {
         typical: Some(3.0 * factor),
         lower: Some(0.0),
         upper: Some(20.0 * factor),
+        share: None,
     };
     let reason = format!("tried {noise} ports of {} within 60 s (typical: 3)", host(77));
     Anomaly {
