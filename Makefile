@@ -134,11 +134,15 @@ bench-indexed: ## indexed flows out of OpenSearch and Elasticsearch, decoded
 	    $(CARGO) bench --locked --no-run --bench indexed -- \
 	    $(CARGO) bench --locked --bench indexed
 
-fuzz: ## a million broken records through every decoder
+fuzz: ## a million broken records through every decoder, a million broken captures
 	FLOWSENTRY_FUZZ_RECORDS=1000000 $(CARGO) test $(PROFILE) --test formats broken_records -- --nocapture
+	FLOWSENTRY_FUZZ_RECORDS=1000000 $(CARGO) test $(PROFILE) --test capture broken_captures -- --nocapture
 
-quality: ## the demo with three more seeds: found against hidden, false alerts
-	@for seed in 2 3 4; do $(CARGO) run $(PROFILE) --quiet -- demo --json --seed $$seed --out target/quality; done
+# The captures lie in ../shared/data (or $FLOWSENTRY_SHARED/data); without them the simulated weeks alone.
+quality: ## recall, alerts and latency on public captures and three simulated weeks; table in ARCHITECTURE.md
+	$(CARGO) build $(PROFILE)
+	@python3 tests/quality/quality.py "$${CARGO_TARGET_DIR:-target}/release/flowsentry" \
+	    "$${FLOWSENTRY_SHARED:-../shared}/data" target/quality ARCHITECTURE.md
 
 # Needs ../shared/peerbench for the records; measures, so nothing else should run beside it.
 peerbench: independent ## flowsentry beside DuckDB on a million records, windows against the truth

@@ -1,20 +1,24 @@
 //! `backfill`: the windows of a stretch of time, judged from what is indexed.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
+use tempfile::TempDir;
 
+use crate::alerts::BudgetState;
 use crate::cli::{BackfillArgs, Mode};
 use crate::config::Config;
 use crate::detect::SharedList;
+use crate::evaluate::Found;
 use crate::jobs::Owner;
 use crate::model::Timestamp;
 use crate::pipeline::{Claimant, Stop, Summary};
 use crate::scorer::State;
 use crate::sources::search::{Reach, SearchInput, SearchSource, Stretch};
 use crate::sources::{PartitionSource, Partitions, SourceError};
-use crate::stores::{EmbeddedConfig, EmbeddedStore, Family, Namespace, SearchRequest, Store};
+use crate::stores::{EmbeddedConfig, EmbeddedStore, Family, Namespace, SearchRequest, Sort, Store};
 
 use super::common::{
     detect_context, now, open_enrichment, open_store, open_store_to_write, read_blacklists,
@@ -23,11 +27,50 @@ use super::common::{
 use super::kafka::{Judge, Readable};
 use super::progress::Bar;
 use super::run::signalled;
-use super::{Outcome, logging};
+use super::{Outcome, logging, rules};
+
+/// Documents that are read back at a time.
+const PAGE_DOCUMENTS: usize = 1_000;
 
 /// Scores what is indexed of a stretch of time.
 pub(super) fn backfill(config: &Config, args: &BackfillArgs) -> anyhow::Result<Outcome> {
     logging::start(&config.logging);
+    let begun = Instant::now();
+    let done = judge_stretch(config, args)?;
+    eprint!("{}", summary_text(&done.summary, begun.elapsed().as_secs_f64()));
+    eprintln!("{}", done.plan.closing_line(args.dry_run));
+    Ok(Outcome::Done)
+}
+
+/// Scores what is indexed of a stretch of time, stores nothing, and returns what was found from its
+/// first window on.
+pub(super) fn rehearse(config: &Config, from: Timestamp, to: Timestamp) -> anyhow::Result<Found> {
+    let args = BackfillArgs { from, to, learned_by: None, dry_run: true };
+    let done = judge_stretch(config, &args)?;
+    let mut found = Found::default();
+    for family in [Family::Anomalies, Family::Alerts] {
+        let all = SearchRequest::new(family, done.plan.namespace.clone())
+            .sort(Sort::ascending("@timestamp"))
+            .sort(Sort::ascending("event.id"));
+        done.target.scan(&all, PAGE_DOCUMENTS, &mut |hits| {
+            hits.iter().for_each(|hit| found.note(&hit.source));
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(found)
+}
+
+/// What came of a stretch of time.
+struct Done {
+    plan: Plan,
+    summary: Summary,
+    /// Where the results are.
+    target: Arc<dyn Store>,
+    /// Holds them after a dry run.
+    _folder: Option<TempDir>,
+}
+
+fn judge_stretch(config: &Config, args: &BackfillArgs) -> anyhow::Result<Done> {
     let plan = Plan::new(config, args)?;
     let source = match args.dry_run {
         true => open_store(config)?,
@@ -52,15 +95,15 @@ pub(super) fn backfill(config: &Config, args: &BackfillArgs) -> anyhow::Result<O
         None => None,
     };
     let input = Backfill { beginning: plan.beginning(learned), plan, source };
-    let begun = Instant::now();
     let progress = Bar::new("scoring", Some(flows));
     let stop = stop_on_signal()?;
     let context = detect_context(config, SharedList::default());
     context.blacklist.set(Arc::new(read_blacklists(&config.detectors.blacklist.files)?));
     let judge = Judge {
         config,
-        store: target,
+        store: Arc::clone(&target),
         context,
+        rules: rules::load(config, &input.source)?,
         enrichment: open_enrichment(config)?,
         mode: Mode::Detect,
         since: Some(input.plan.from),
@@ -72,9 +115,7 @@ pub(super) fn backfill(config: &Config, args: &BackfillArgs) -> anyhow::Result<O
     let Some(summary) = judged? else {
         bail!("stopped before the end; the same command goes on from there");
     };
-    eprint!("{}", summary_text(&summary, begun.elapsed().as_secs_f64()));
-    eprintln!("{}", input.plan.closing_line(args.dry_run));
-    Ok(Outcome::Done)
+    Ok(Done { plan: input.plan, summary, target, _folder: folder })
 }
 
 /// Judges to the end; `None` when it was stopped before.
@@ -177,6 +218,7 @@ impl Plan {
             log: None,
             detectors,
             alerts: Vec::new(),
+            budget: BudgetState::default(),
         };
         match learned {
             None => state(Vec::new()),

@@ -27,6 +27,7 @@ mod goflow2;
 mod goflow2_protobuf;
 mod icmp;
 mod json;
+mod labels;
 mod logstash_netflow;
 mod marks;
 mod message;
@@ -47,6 +48,7 @@ mod zeek_json;
 use crate::model::{Defects, Endpoint, Flow, FlowOrigin, NetworkType, Protocol, Timestamp};
 
 pub use goflow2_protobuf::{RecordLength, record_length};
+pub use labels::{LabelReader, RowLabel};
 pub use message::MessageDecoder;
 pub use reject::{Reject, RejectReason};
 

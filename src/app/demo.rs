@@ -1,33 +1,35 @@
 //! `demo`: 24 simulated hours through everything, without any service.
 
-mod evaluate;
-
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use crate::cli::{DemoArgs, Mode};
+use crate::cli::DemoArgs;
 use crate::config::Config;
-use crate::detect::{Blacklist, SharedList};
-use crate::model::{Kind, Timestamp};
-use crate::pipeline::{DeadLetters, Input, NamedReader, Quiet, Stream, Summary, score_stream};
-use crate::simulate::{self, Episode, Extent, Simulation};
+use crate::evaluate::{Attack, Evaluation, Found};
+use crate::model::Timestamp;
+use crate::pipeline::Summary;
+use crate::simulate::{self, AttackKind, Episode, Extent, Simulation};
 use crate::sinks::StoreSink;
 use crate::stores::{Family, SearchRequest, Store};
 
-use super::common::{self, ScorerFactory, grouped, make_folder, print_line};
-use super::progress::Bar;
-use super::simulate::write_records;
+use super::common::{self, grouped, make_folder, print_line};
+use super::simulated::score_simulation;
 use super::{Outcome, health, report};
-use evaluate::{Evaluation, FoundAlert, known_attacks};
 
 /// Length of the simulation.
 const HOURS: f64 = 24.0;
+/// What is hidden.
+const ATTACKS: [AttackKind; 4] = [
+    AttackKind::PortScanVertical,
+    AttackKind::PortScanHorizontal,
+    AttackKind::PortScanSlow,
+    AttackKind::Blacklist,
+];
 
 /// Simulates a day, scores it, checks health, writes the report, and says what was found.
 pub(super) fn demo(args: &DemoArgs) -> anyhow::Result<Outcome> {
@@ -35,7 +37,7 @@ pub(super) fn demo(args: &DemoArgs) -> anyhow::Result<Outcome> {
     let simulation = Simulation::new(simulate::Config {
         seed: args.seed,
         extent: Extent::Hours(HOURS),
-        attacks: known_attacks(),
+        attacks: ATTACKS.to_vec(),
         ..simulate::Config::default()
     })?;
     let episodes = simulation.truth().to_vec();
@@ -48,7 +50,8 @@ pub(super) fn demo(args: &DemoArgs) -> anyhow::Result<Outcome> {
     let day = end.plus_seconds(-1).to_utc().date_naive();
     let written =
         report::write_report(&config, &store, day, &facts(&summary), end, &config.report_path())?;
-    let evaluation = Evaluation::of(&episodes, read_alerts(&config, &*store)?);
+    let attacks: Vec<Attack> = episodes.iter().map(Attack::from).collect();
+    let evaluation = Evaluation::of(&attacks, &[], &read_alerts(&config, &*store)?, false);
     if args.json {
         print_line(&figures(&evaluation, &summary, seconds, &written).to_string())?;
     } else {
@@ -72,31 +75,14 @@ fn demo_config(out: &Path) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// Sends the simulated records as bytes through a pipe into the ordinary path of a stream.
+/// Scores the simulation into the store.
 fn score(
     config: &Config,
     simulation: Simulation,
     store: &Arc<dyn Store>,
 ) -> anyhow::Result<Summary> {
-    let context = common::detect_context(config, SharedList::default());
-    let listed: Vec<String> = simulation.blacklist().iter().map(ToString::to_string).collect();
-    context.blacklist.set(Arc::new(Blacklist::parse(listed.join("\n").as_bytes())));
-    let factory = ScorerFactory { config, context, mode: Mode::Detect };
-    let progress = Bar::new("scoring", Some(simulation.expected_flows()));
-    let (reader, mut writer) = std::io::pipe().context("opening a pipe")?;
-    let source: NamedReader = ("simulation".into(), Box::new(reader));
-    let input = Input { readers: Mutex::new(vec![source]), ..Input::default() };
-    let stream =
-        Stream { input: &input, leap_seconds: config.windows.leap_seconds, progress: &progress };
     let mut sink = StoreSink::new(Arc::clone(store), config.namespace()?);
-    let summary = thread::scope(|scope| -> anyhow::Result<Summary> {
-        let simulating = scope.spawn(move || write_records(simulation, &mut writer, &Quiet));
-        let summary =
-            score_stream(&stream, &mut factory.make(), &mut sink, &mut DeadLetters::discarded())?;
-        simulating.join().expect("the simulation does not panic").context("simulating")?;
-        Ok(summary)
-    })?;
-    progress.clear();
+    let summary = score_simulation(config, simulation, &mut sink)?;
     sink.verdict()?;
     Ok(summary)
 }
@@ -119,24 +105,12 @@ fn check_every_hour(
 }
 
 /// Reads the alerts back from the store, as any reader would.
-fn read_alerts(config: &Config, store: &dyn Store) -> anyhow::Result<Vec<FoundAlert>> {
+fn read_alerts(config: &Config, store: &dyn Store) -> anyhow::Result<Found> {
     let request = SearchRequest::new(Family::Alerts, config.namespace()?).size(10_000);
     let response = store.search(&request).context("reading the alerts back")?;
-    Ok(response.hits.iter().filter_map(|hit| found_alert(&hit.source)).collect())
-}
-
-fn found_alert(document: &Value) -> Option<FoundAlert> {
-    let alert = document.pointer("/flowsentry/alert")?;
-    let time = |key: &str| alert.get(key)?.as_str()?.parse::<Timestamp>().ok();
-    let hosts = document.pointer("/related/ip").and_then(Value::as_array);
-    let hosts = hosts.into_iter().flatten().filter_map(|ip| ip.as_str()?.parse().ok()).collect();
-    Some(FoundAlert {
-        kind: Kind::parse(alert.get("kind")?.as_str()?)?,
-        first: time("first")?,
-        last: time("last")?,
-        hosts,
-        subject: alert.pointer("/subject/value")?.as_str()?.to_owned(),
-    })
+    let mut found = Found::default();
+    response.hits.iter().for_each(|hit| found.note(&hit.source));
+    Ok(found)
 }
 
 /// Pipeline facts for the report.
@@ -153,7 +127,7 @@ fn figures(
     json!({
         "episodes_hidden": evaluation.hidden(),
         "episodes_found": evaluation.found(),
-        "false_alerts": evaluation.false_alerts.len(),
+        "false_alerts": evaluation.outside.len(),
         "simulated_hours": HOURS,
         "flows": summary.counters.flows,
         "flows_per_second": (summary.counters.flows as f64 / seconds).round(),
@@ -183,16 +157,16 @@ fn text(
         "hidden",
         "found",
     );
-    for (kind, result) in &evaluation.by_kind {
-        let _ = writeln!(text, "  {:<24}{:>8}{:>8}", kind.name(), result.hidden, result.found);
+    for (name, result) in &evaluation.by_name {
+        let _ = writeln!(text, "  {name:<24}{:>8}{:>8}", result.hidden, result.found);
     }
     let _ = write!(
         text,
         "\n{} false alerts in {HOURS:.0} hours, {} anomalies in all.",
-        evaluation.false_alerts.len(),
+        evaluation.outside.len(),
         grouped(counters.anomalies),
     );
-    for alert in evaluation.false_alerts.iter().take(10) {
+    for alert in evaluation.outside.iter().take(10) {
         let _ = write!(text, "\n  {} {} {}", alert.first, alert.kind, alert.subject);
     }
     let _ = write!(text, "\n\nHealth of the last hour: {}", health.line());
