@@ -3,11 +3,13 @@
 
 pub mod alerts;
 pub mod app;
+pub mod capture;
 pub mod charts;
 pub mod cli;
 pub mod config;
 pub mod detect;
 pub mod enrich;
+pub mod evaluate;
 pub mod features;
 pub mod formats;
 pub mod fuse;
@@ -24,3 +26,4 @@ pub mod sources;
 pub mod stores;
 #[doc(hidden)]
 pub mod testkit;
+pub mod triage;

@@ -71,6 +71,14 @@ fn all_templates() -> Value {
     json!({"index_templates": families.map(entry).collect::<Vec<_>>()})
 }
 
+fn nothing_found() -> Value {
+    json!({
+        "took": 1, "timed_out": false,
+        "_shards": {"total": 1, "successful": 1, "skipped": 0, "failed": 0},
+        "hits": {"total": {"value": 0, "relation": "eq"}, "hits": []},
+    })
+}
+
 /// An Elasticsearch where everything is as it should be, after `special`.
 fn ready(special: impl IntoIterator<Item = Rule>) -> Scripted {
     let usual = [
@@ -80,6 +88,8 @@ fn ready(special: impl IntoIterator<Item = Rule>) -> Scripted {
         on("GET", "/_index_template/").json(200, all_templates()),
         on("GET", "/flowsentry-").json(200, json!({})),
         on("POST", "/_bulk").with(created),
+        // Nobody has excepted anything.
+        on("POST", "/flowsentry-exceptions-default/_search").json(200, nothing_found()),
         on("POST", "/flowsentry-").json(200, json!({"_shards": {"failed": 0}})),
         on("GET", "/_cat/indices/").json(200, json!([])),
     ];

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use chrono::Utc;
 
+use crate::alerts::{SharedRules, Withheld};
 use crate::cli::Mode;
 use crate::config::{Config, DeadLetterSettings};
 use crate::detect::{self, Blacklist, Detector, SharedList};
@@ -153,6 +154,8 @@ pub(super) struct ScorerFactory<'a> {
     pub(super) config: &'a Config,
     pub(super) context: detect::Context,
     pub(super) mode: Mode,
+    /// What people decided about alerts; `None` without a store: the settings alone count.
+    pub(super) rules: Option<SharedRules>,
 }
 
 impl ScorerFactory<'_> {
@@ -167,7 +170,9 @@ impl ScorerFactory<'_> {
     /// Returns a scorer that has seen nothing.
     pub(super) fn make(&self) -> Scorer {
         let Config { windows, alerts, .. } = &self.config;
-        Scorer::new(windows.clone(), alerts.clone(), self.detectors())
+        let mut scorer = Scorer::new(windows.clone(), alerts.clone(), self.detectors());
+        self.rules.iter().for_each(|rules| scorer.follow(rules.clone()));
+        scorer
     }
 
     /// Returns a fold that has seen nothing.
@@ -178,7 +183,9 @@ impl ScorerFactory<'_> {
     /// Returns a scorer of partials that has seen nothing; `log` is the number of their partition.
     pub(super) fn make_merged(&self, log: u32) -> MergedScorer {
         let Config { windows, alerts, .. } = &self.config;
-        MergedScorer::new(windows.clone(), alerts.clone(), self.detectors(), log)
+        let mut scorer = MergedScorer::new(windows.clone(), alerts.clone(), self.detectors(), log);
+        self.rules.iter().for_each(|rules| scorer.follow(rules.clone()));
+        scorer
     }
 }
 
@@ -229,6 +236,14 @@ pub(super) fn summary_text(summary: &Summary, seconds: f64) -> String {
         grouped(counters.anomalies),
         grouped(counters.alerts)
     );
+    if counters.withheld.total() > 0 {
+        let withheld = grouped(counters.withheld.total());
+        let _ = writeln!(
+            text,
+            "  withheld   {withheld} alerts for `alerts.budget_per_day`: {}",
+            withheld_words(counters.withheld)
+        );
+    }
     if summary.rejected_total() > 0 {
         let reasons: Vec<_> =
             summary.rejected.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
@@ -242,7 +257,10 @@ pub(super) fn summary_text(summary: &Summary, seconds: f64) -> String {
             let _ = writeln!(text, "             {}", printable(sample));
         }
     }
+    let capture = &summary.capture;
     let notes = [
+        (capture.not_ip, "packets carry no IP and make no flow"),
+        (capture.ended_early, "flows were ended early under `input.capture.max_flows`"),
         (counters.late, "flows came late and only passed the checks of single flows"),
         (counters.clock_skew, "flows had a wrong clock; their receive time was taken"),
         (counters.unknown_sampling, "flows do not say their sampling rate; 1 was taken"),
@@ -255,6 +273,12 @@ pub(super) fn summary_text(summary: &Summary, seconds: f64) -> String {
         let _ = writeln!(text, "  problem    {}", printable(problem));
     }
     text
+}
+
+/// Alerts that the budget held back, by kind: `port_scan_vertical 12, new_port 3`.
+pub(super) fn withheld_words(withheld: Withheld) -> String {
+    let by_kind = withheld.by_kind().map(|(kind, count)| format!("{kind} {}", grouped(count)));
+    by_kind.collect::<Vec<_>>().join(", ")
 }
 
 /// A number with thousands separators.

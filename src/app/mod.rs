@@ -1,10 +1,15 @@
 //! Wiring: from the command line to the modules and back to an exit code.
 
 mod backfill;
+mod backtest;
+mod collected;
 mod common;
 mod deadletter;
 mod demo;
+mod evaluate;
+mod exception;
 mod export;
+mod feedback;
 mod health;
 mod kafka;
 mod logged;
@@ -14,12 +19,14 @@ mod progress;
 mod reload;
 mod report;
 mod retention;
+mod rules;
 mod run;
 mod score;
 mod search;
 mod setup;
 mod shared;
 mod simulate;
+mod simulated;
 mod test_output;
 
 use std::io::{self, ErrorKind};
@@ -65,6 +72,8 @@ fn run_command(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Score(args) => score::score(&config, args),
         Command::Run(args) => run::run(&config, args),
         Command::Backfill(args) => backfill::backfill(&config, args),
+        Command::Evaluate(args) => evaluate::evaluate(&config, args),
+        Command::Backtest(args) => backtest::backtest(&config, args),
         Command::Health(args) => health::health(&config, args),
         Command::Report(args) => report::report(&config, args),
         Command::Setup(args) => setup::setup(&config, args),
@@ -81,6 +90,8 @@ fn run_command(cli: &Cli) -> anyhow::Result<Outcome> {
             DeadLetterWhat::List(args) => deadletter::list(&config, args),
             DeadLetterWhat::Replay(args) => deadletter::replay(&config, args),
         },
+        Command::Exception(args) => exception::exception(&config, &args.what),
+        Command::Feedback(args) => feedback::feedback(&config, args),
         Command::Demo(_) | Command::Export(_) => Ok(Outcome::Done),
     }
 }

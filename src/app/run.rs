@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
+use crate::alerts::SharedRules;
 use crate::cli::{Mode, RunArgs};
 use crate::config::Config;
 use crate::detect::SharedList;
@@ -26,11 +27,12 @@ use crate::stores::Store;
 
 use super::common::{
     Patience, ScorerFactory, detect_context, ensure_set_up, now, open_cluster, open_dead_letters,
-    open_enrichment, present, read_blacklists, store_on,
+    open_enrichment, present, read_blacklists, store_on, withheld_words,
 };
 use super::kafka::{Judge, Readable, Topics};
 use super::logged::LoggedProgress;
 use super::reload::Watched;
+use super::rules::{self, Refresher};
 use super::search::Indexed;
 use super::{Outcome, health, logging, report, retention};
 
@@ -60,10 +62,13 @@ pub(super) fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Outcome> {
     }
     let cluster = open_cluster(config, Patience::OfSettings)?;
     cluster.as_ref().map_or(Ok(()), |cluster| ensure_set_up(cluster, config))?;
+    let drops_old = retention::drops_old_itself(cluster.as_ref())?;
+    let store = store_on(cluster, config)?;
     let worker = Arc::new(Worker {
         config: config.clone(),
-        drops_old: retention::drops_old_itself(cluster.as_ref())?,
-        store: store_on(cluster, config)?,
+        drops_old,
+        rules: rules::load(config, &store)?,
+        store,
         blacklist: SharedList::default(),
         enrichment: open_enrichment(config)?,
         mode: args.mode,
@@ -82,6 +87,8 @@ struct Worker {
     store: Arc<dyn Store>,
     drops_old: bool,
     blacklist: SharedList,
+    /// What people decided about alerts.
+    rules: SharedRules,
     enrichment: Option<SharedEnricher>,
     mode: Mode,
     /// How far the input has been judged; jobs wait for it.
@@ -158,6 +165,7 @@ impl Worker {
                 config,
                 store: Arc::clone(&self.store),
                 context,
+                rules: self.rules.clone(),
                 enrichment: self.enrichment.clone(),
                 mode: self.mode,
                 since: None,
@@ -179,9 +187,11 @@ impl Worker {
             follow: files.follow,
             stop,
             present: Some(present(config)),
+            capture: config.input.capture,
             ..Input::default()
         };
-        let factory = ScorerFactory { config, context, mode: self.mode };
+        let rules = Some(self.rules.clone());
+        let factory = ScorerFactory { config, context, mode: self.mode, rules };
         let store = || Ok(Arc::clone(&self.store));
         let mut dead = open_dead_letters(config, &config.dead_letters, &store, None)?;
         let sink =
@@ -248,6 +258,9 @@ impl Worker {
             self.spawn_job(report, &election, asked, Self::write_report),
             self.spawn_repeated(RELOAD_PAUSE, asked, self.reload_files()),
         ];
+        let refresh_pause = Duration::from_secs(self.config.alerts.refresh_seconds.into());
+        let mut refresher = Refresher::new(&self.config, &self.store, self.rules.clone())?;
+        jobs.push(self.spawn_repeated(refresh_pause, asked, move |_| refresher.refresh()));
         if self.drops_old {
             jobs.push(self.spawn_repeated(RETENTION_PAUSE, asked, Self::drop_old));
         }
@@ -357,12 +370,17 @@ fn log_summary(summary: &Summary) {
     if summary.rejected_total() > 0 {
         warn!(records = summary.rejected_total(), reasons = ?summary.rejected, "records cannot be used");
     }
+    if counters.withheld.total() > 0 {
+        let kinds = withheld_words(counters.withheld);
+        info!(%kinds, "alerts were withheld for `alerts.budget_per_day`");
+    }
     info!(
         flows = counters.flows,
         late = counters.late,
         windows = counters.windows,
         anomalies = counters.anomalies,
         alerts = counters.alerts,
+        withheld = counters.withheld.total(),
         "the input was scored"
     );
 }

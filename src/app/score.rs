@@ -16,12 +16,12 @@ use crate::sinks::{
 };
 use crate::stores::Store;
 
-use super::Outcome;
 use super::common::{
     ScorerFactory, detect_context, open_dead_letters, open_enrichment, open_store_to_write,
     present, read_blacklists, summary_text,
 };
 use super::progress::Bar;
+use super::{Outcome, rules};
 
 /// Scores files or standard input.
 pub(super) fn score(config: &Config, args: &ScoreArgs) -> anyhow::Result<Outcome> {
@@ -39,7 +39,6 @@ pub(super) fn score(config: &Config, args: &ScoreArgs) -> anyhow::Result<Outcome
     lists.extend(args.blacklist.iter().cloned());
     let context = detect_context(config, SharedList::default());
     context.blacklist.set(Arc::new(read_blacklists(&lists)?));
-    let factory = ScorerFactory { config, context, mode: Mode::Detect };
     let letters = match &args.dead_letters {
         Some(path) => DeadLetterSettings { path: Some(path.clone()), ..Default::default() },
         None => config.dead_letters.clone(),
@@ -48,6 +47,9 @@ pub(super) fn score(config: &Config, args: &ScoreArgs) -> anyhow::Result<Outcome
         true => Some(open_store_to_write(config)?),
         false => None,
     };
+    let stored = store.as_ref().filter(|_| args.store);
+    let rules = stored.map(|store| rules::load(config, store)).transpose()?;
+    let factory = ScorerFactory { config, context, mode: Mode::Detect, rules };
     let store_of_letters = || store.clone().context("the store is open");
     let mut dead = open_dead_letters(config, &letters, &store_of_letters, None)?;
     let outputs = Outputs::open(config, args, store.clone(), &dead)?;
@@ -56,6 +58,7 @@ pub(super) fn score(config: &Config, args: &ScoreArgs) -> anyhow::Result<Outcome
         paths: args.files.clone(),
         format,
         present: Some(present(config)),
+        capture: config.input.capture,
         ..Input::default()
     };
     let progress = Bar::new("scoring", None);

@@ -1,5 +1,7 @@
 //! The command line: what can be asked for. `app` does it.
 
+mod triage;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -7,6 +9,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::Override;
 use crate::model::Timestamp;
 use crate::stores::{Flavour, ServerVersion};
+
+pub use triage::{
+    AddExceptionArgs, ExceptionArgs, ExceptionWhat, FeedbackArgs, FeedbackWhat, ListExceptionsArgs,
+    ListFeedbackArgs, RemoveExceptionArgs, RevertArgs, ScopeArgs, TestExceptionArgs, Until,
+    WhyArgs,
+};
 
 /// Finds, explains and reports abnormal network flows.
 #[derive(Debug, Parser)]
@@ -32,6 +40,10 @@ pub enum Command {
     Run(RunArgs),
     /// Score the raw flows of a stretch of time that are indexed in the store, and store the results.
     Backfill(BackfillArgs),
+    /// Compare what is found with what is known to be there.
+    Evaluate(EvaluateArgs),
+    /// Count the alerts that the settings would have given over past flows; stores nothing.
+    Backtest(BacktestArgs),
     /// Check the last whole hour for outlier spikes and a sick pipeline (exit code 0, 1 or 2).
     Health(HealthArgs),
     /// Write the report of a day: report.eml, report.html and report.json.
@@ -46,6 +58,12 @@ pub enum Command {
     /// --dead-letters`, say `-E dead_letters.path=FILE`.
     #[command(name = "deadletter")]
     DeadLetter(DeadLetterArgs),
+    /// Hide alerts that are known to be harmless, and find out what is hidden by what.
+    Exception(ExceptionArgs),
+    /// Say that an alert was harmless or an attack: the threshold of its kind and subject follows.
+    ///
+    /// Anomalies stay as they are. A running worker follows within `alerts.refresh_seconds`.
+    Feedback(FeedbackArgs),
     /// Show everything on 24 simulated hours, without any service.
     Demo(DemoArgs),
     /// Make a cluster ready: policies, pipelines, templates and indices; proves that they work.
@@ -59,7 +77,7 @@ pub enum Command {
 /// Arguments of `score`.
 #[derive(Debug, Args)]
 pub struct ScoreArgs {
-    /// Files with flow records, plain, gzip or zstd; `-` reads a stream from standard input. The
+    /// Files with flow records or packet captures, plain, gzip or zstd; `-` reads a stream from standard input. The
     /// format is told from the content.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
@@ -142,6 +160,80 @@ pub struct BackfillArgs {
     /// Says what would be found, and stores nothing.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Arguments of `evaluate`.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// What to evaluate.
+    #[command(subcommand)]
+    pub what: EvaluateWhat,
+}
+
+/// What can be evaluated.
+#[derive(Debug, Subcommand)]
+pub enum EvaluateWhat {
+    /// Score files with a known truth: recall, precision, alerts outside of attacks, latency.
+    Detection(EvaluateDetectionArgs),
+    /// Score simulated traffic with hidden attacks of every kind.
+    Simulated(EvaluateSimulatedArgs),
+}
+
+/// Arguments of `evaluate detection`.
+#[derive(Debug, Args)]
+pub struct EvaluateDetectionArgs {
+    /// Files with flow records, as `score` reads them, or folders of such. Each file is a run of its
+    /// own; with the truth of a simulation all are one.
+    #[arg(long, required = true, num_args = 1.., value_name = "DIR|FILE")]
+    pub data: Vec<PathBuf>,
+    /// `column` for labels beside the flows (Zeek, Argus), else a file: the episodes of `simulate
+    /// --truth`, or YAML that says what is expected in which capture.
+    #[arg(long, value_name = "FILE|column")]
+    pub truth: PathBuf,
+    /// File of listed addresses and prefixes; in addition to the configured ones. Repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub blacklist: Vec<PathBuf>,
+    /// Prints JSON instead of tables.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `evaluate simulated`.
+#[derive(Debug, Args)]
+pub struct EvaluateSimulatedArgs {
+    /// How many hours of traffic.
+    #[arg(long, value_name = "H", default_value_t = 168.0)]
+    pub hours: f64,
+    /// Chooses the traffic and the attacks.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Ordinary records an hour on working days.
+    #[arg(long, value_name = "N", default_value_t = 66_667.0)]
+    pub flows_per_hour: f64,
+    /// Episodes of each kind a day.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub episodes: u32,
+    /// Prints JSON instead of tables.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `backtest`.
+#[derive(Debug, Args)]
+pub struct BacktestArgs {
+    /// Files with flow records; the flows that are indexed in the store when absent.
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Counts alerts that begin here or later; needed for the store. Earlier flows of files are
+    /// learned from.
+    #[arg(long, value_name = "TIME", required_unless_present = "files")]
+    pub from: Option<Timestamp>,
+    /// Counts alerts that begin before this; needed for the store.
+    #[arg(long, value_name = "TIME", required_unless_present = "files")]
+    pub to: Option<Timestamp>,
+    /// Prints JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `health`.

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::model::SettingError;
+use crate::sources::CaptureLimits;
 use crate::sources::kafka::KafkaInput;
 use crate::sources::search::SearchInput;
 use crate::stores::Namespace;
@@ -107,6 +108,8 @@ pub struct InputSettings {
     pub kafka: Option<KafkaInput>,
     /// `input.search.*`; excludes the others.
     pub search: Option<SearchInput>,
+    /// `input.capture.*`.
+    pub capture: CaptureLimits,
 }
 
 impl InputSettings {
@@ -130,12 +133,13 @@ impl InputSettings {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileInput {
-    /// The files; plain, gzip or zstd.
+    /// The files, flow records or packet captures; plain, gzip or zstd.
     pub paths: Vec<PathBuf>,
     /// The format; told from the content of each file when absent.
     #[serde(default)]
     pub format: Option<String>,
-    /// Reads on when files grow. Without it the files are read once, in event-time order.
+    /// Reads on when files grow. Without it the files are read once, in event-time order. Captures
+    /// are only read without it.
     #[serde(default)]
     pub follow: bool,
 }
@@ -316,6 +320,7 @@ impl Config {
         self.namespace()?;
         self.format()?;
         self.input.check_one()?;
+        self.input.capture.check()?;
         self.input.kafka.as_ref().map_or(Ok(()), KafkaInput::check)?;
         self.input.search.as_ref().map_or(Ok(()), SearchInput::check)?;
         self.dead_letters.check(self.input.kafka.as_ref())?;

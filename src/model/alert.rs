@@ -77,15 +77,39 @@ impl Alert {
 
     /// The line to paste under `alerts.exceptions:` when this alert is harmless.
     pub fn exception_line(&self) -> String {
-        let mut scope = format!("kind: {}", self.kind);
-        for (end, ip) in
-            [("source", self.subject.source_ip()), ("destination", self.subject.destination_ip())]
-        {
-            if let Some(ip) = ip {
-                scope.push_str(&format!(", {end}: \"{ip}\""));
+        let scope = self
+            .scope()
+            .into_iter()
+            .fold(String::new(), |text, (end, ip)| format!("{text}, {end}: \"{ip}\""));
+        format!("- {{kind: {}{scope}, owner: \"\", comment: \"\"}}", self.kind)
+    }
+
+    /// The command that excepts what is like this alert, to paste into a shell. Made of words of ours,
+    /// digits, dots and colons alone: nothing that a shell reads otherwise.
+    pub fn exception_command(&self) -> String {
+        let scope = self
+            .scope()
+            .into_iter()
+            .fold(String::new(), |text, (end, ip)| format!("{text} --{end} {ip}"));
+        format!(
+            "flowsentry exception add --kind {}{scope} --until 90d --owner \"$USER\" --comment \
+             \"known and harmless\"",
+            self.kind
+        )
+    }
+
+    /// The ends of the subject, by their names in exceptions.
+    fn scope(&self) -> Vec<(&'static str, String)> {
+        match self.subject {
+            Subject::Network => Vec::new(),
+            Subject::Exporter(ip) => vec![("exporter", ip.to_string())],
+            Subject::Source(ip) => vec![("source", ip.to_string())],
+            Subject::Destination(ip) => vec![("destination", ip.to_string())],
+            Subject::Pair(from, to) => {
+                vec![("source", from.to_string()), ("destination", to.to_string())]
             }
+            Subject::Prefix(..) => vec![("destination", self.subject.to_string())],
         }
-        format!("- {{{scope}, owner: \"\", comment: \"\"}}")
     }
 
     /// The word for the score of the worst window.

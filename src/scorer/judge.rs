@@ -1,14 +1,14 @@
 //! Closed windows → detectors → fuse → alerts: what both kinds of scorers share.
 
-use crate::alerts::{self, Alerts};
+use crate::alerts::{self, Alerts, SharedRules};
 use crate::detect::{Detector, RestoreError};
 use crate::features::{ClosedWindow, HostsWindow, Notes, Position};
 use crate::fuse::fuse;
-use crate::model::{Alert, Finding, Timestamp, WindowSpan};
+use crate::model::{Finding, Timestamp, WindowSpan};
 
 use super::observer::Observer;
 use super::state::{Learned, LogPosition, State};
-use super::{Output, Settings, summary};
+use super::{Counters, Output, Settings, summary};
 
 /// Judges closed windows, in their order.
 pub(super) struct Judge {
@@ -80,18 +80,23 @@ impl Judge {
 
     fn judge(&mut self, span: WindowSpan, findings: Vec<Finding>, output: &mut Vec<Output>) {
         let mut changed = Vec::new();
-        for anomaly in fuse(span, findings) {
-            self.observer.counters.anomalies += 1;
-            self.alerts.fold(&anomaly, &mut changed);
-            output.push(Output::Anomaly(anomaly));
-        }
+        let anomalies = fuse(span, findings);
+        self.observer.counters.anomalies += anomalies.len() as u64;
+        self.alerts.fold(span.end(), &anomalies, &mut changed);
+        output.extend(anomalies.into_iter().map(Output::Anomaly));
         self.alerts.close_quiet(span.end(), &mut changed);
         output.extend(changed.into_iter().map(Output::Alert));
     }
 
-    /// Alerts opened.
-    pub(super) fn opened(&self) -> u64 {
-        self.alerts.opened()
+    /// Follows what people decide about alerts, from the next window on.
+    pub(super) fn follow(&mut self, rules: SharedRules) {
+        self.alerts.follow(rules);
+    }
+
+    /// What was seen, the numbers of the alerts included.
+    pub(super) fn counters(&self) -> Counters {
+        let (alerts, withheld) = (self.alerts.opened(), self.alerts.withheld());
+        Counters { alerts, withheld, ..self.observer.counters }
     }
 
     /// Notes the state right after a long window was closed and judged, if it was asked for; `place`
@@ -111,15 +116,15 @@ impl Judge {
             .iter()
             .map(|detector| Learned { id: detector.id().to_owned(), state: detector.save() });
         let detectors = saved.filter(|learned| !learned.state.is_empty()).collect();
-        let alerts = self.alerts.open_alerts().cloned().collect();
-        self.state = Some(State { closed_through, positions, log, detectors, alerts });
+        let (alerts, budget) = (self.alerts.open_alerts().cloned().collect(), self.alerts.budget());
+        self.state = Some(State { closed_through, positions, log, detectors, alerts, budget });
     }
 
     /// Continues with what a state holds of detectors and alerts; returns what cannot be read.
-    pub(super) fn resume(&mut self, learned: &[Learned], alerts: Vec<Alert>) -> Vec<RestoreError> {
-        self.alerts.resume(alerts);
+    pub(super) fn resume(&mut self, state: State) -> Vec<RestoreError> {
+        self.alerts.resume(state.alerts, state.budget);
         let mut damaged = Vec::new();
-        for Learned { id, state } in learned {
+        for Learned { id, state } in &state.detectors {
             let known =
                 self.observer.detectors.iter_mut().find(|detector| detector.id() == id.as_str());
             // One that was switched off meanwhile is nobody's loss.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::alerts;
+use crate::alerts::{self, SharedRules};
 use crate::detect::{Detector, RestoreError};
 use crate::features::{ClosedWindow, MergedWindows, Partial, Position, Receipt};
 use crate::model::Timestamp;
@@ -50,6 +50,11 @@ impl MergedScorer {
             rebuilds_until: None,
             let_go: None,
         }
+    }
+
+    /// As [`super::Scorer::follow`].
+    pub fn follow(&mut self, rules: SharedRules) {
+        self.judge.follow(rules);
     }
 
     /// Holds at most so many subjects of open windows, those of every partition for themselves, but
@@ -204,7 +209,7 @@ impl MergedScorer {
     /// Continues from a state, before the first message: read on from the `begin` of its log
     /// position. Detectors whose saved state cannot be read start anew; they are returned.
     pub fn resume(&mut self, state: State) -> Vec<RestoreError> {
-        if let Some(log) = state.log {
+        if let Some(log) = &state.log {
             self.windows.resume(state.closed_through, &log.sources);
             self.next = log.begin;
             if log.begin < log.next {
@@ -213,7 +218,7 @@ impl MergedScorer {
                 self.windows.rebuilt();
             }
         }
-        self.judge.resume(&state.detectors, state.alerts)
+        self.judge.resume(state)
     }
 
     /// Every window that ended here or before is judged; `None` before the first.
@@ -234,8 +239,7 @@ impl MergedScorer {
         Counters {
             late: self.windows.late(),
             overflow: self.windows.overflow(),
-            alerts: self.judge.opened(),
-            ..self.judge.observer.counters
+            ..self.judge.counters()
         }
     }
 }

@@ -15,7 +15,7 @@ mod settings;
 mod state;
 mod summary;
 
-use crate::alerts;
+use crate::alerts::{self, SharedRules, Withheld};
 use crate::detect::Detector;
 use crate::features::{Placement, Windows};
 use crate::model::{Alert, Anomaly, Flow, Timestamp, WindowSummary};
@@ -67,6 +67,8 @@ pub struct Counters {
     pub anomalies: u64,
     /// Alerts opened.
     pub alerts: u64,
+    /// Alerts that the budget held back.
+    pub withheld: Withheld,
 }
 
 /// Judges flows.
@@ -90,6 +92,12 @@ impl Scorer {
             earliest: None,
             latest: None,
         }
+    }
+
+    /// Follows what people decide about alerts, from the next window on. Without this the exceptions
+    /// of the settings count.
+    pub fn follow(&mut self, rules: SharedRules) {
+        self.judge.follow(rules);
     }
 
     /// Takes a flow of a source partition and appends what follows from it. Returns whether it was
@@ -163,8 +171,7 @@ impl Scorer {
         Counters {
             late: self.windows.late(),
             overflow: self.windows.overflow(),
-            alerts: self.judge.opened(),
-            ..self.judge.observer.counters
+            ..self.judge.counters()
         }
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::alerts::BudgetState;
 use crate::detect::RestoreError;
 use crate::features::Position;
 pub use crate::features::SourceProgress;
@@ -26,6 +27,9 @@ pub struct State {
     pub detectors: Vec<Learned>,
     /// The open alerts.
     pub alerts: Vec<Alert>,
+    /// How many alerts of which kinds there were.
+    #[serde(default)]
+    pub budget: BudgetState,
 }
 
 /// How far a scorer of partials is in the log that holds those of all source partitions.
@@ -90,6 +94,6 @@ impl Scorer {
     /// read start anew; they are returned.
     pub fn resume(&mut self, state: State) -> Vec<RestoreError> {
         self.windows.resume(state.closed_through, &state.positions);
-        self.judge.resume(&state.detectors, state.alerts)
+        self.judge.resume(state)
     }
 }

@@ -31,7 +31,8 @@ const REASON_CHARACTERS: usize = 300;
 /// Creates windows and anomalies; creates or updates alerts.
 ///
 /// What was written before is a duplicate, and fine: the same input gives the same ids. Fields of an
-/// alert that people set stay as they are, and an alert that already says the same is not written.
+/// alert that people set, or that follow what people decide, stay as they are, and an alert that
+/// already says the same is not written.
 ///
 /// Anomalies go before alerts: an alert never names one that is not there. A document that the store
 /// refuses for good does not hold up the others; [`Self::verdict`] tells of it.
@@ -246,13 +247,15 @@ fn is_further(stored: &Value, ours: &Value) -> bool {
     progress(stored) > progress(ours)
 }
 
-/// Leaves out the status when a person has taken the alert over.
+/// Leaves out what follows the exceptions from the creation on (`triage`), and the status when a
+/// person has taken the alert over.
 fn without_what_people_set(mut source: Value, stored: &Value) -> Value {
     let status = stored.pointer("/flowsentry/alert/status").and_then(Value::as_str);
-    if status == Some("acknowledged")
-        && let Some(alert) = source.pointer_mut("/flowsentry/alert").and_then(Value::as_object_mut)
-    {
-        alert.remove("status");
+    if let Some(alert) = source.pointer_mut("/flowsentry/alert").and_then(Value::as_object_mut) {
+        alert.remove("suppressed_by");
+        if status == Some("acknowledged") {
+            alert.remove("status");
+        }
     }
     source
 }

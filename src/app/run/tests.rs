@@ -18,6 +18,7 @@ fn worker(folder: &tempfile::TempDir) -> Worker {
         store,
         drops_old: true,
         blacklist,
+        rules: SharedRules::default(),
         enrichment: None,
         mode: Mode::Detect,
         watermark,
@@ -80,6 +81,38 @@ fn a_changed_blacklist_is_read_again_and_a_missing_one_leaves_the_old() {
     fs::remove_file(&path).expect("it is there");
     look(&worker);
     assert!(worker.blacklist.get().contains(ip("192.0.2.2")));
+}
+
+#[test]
+fn what_people_decide_is_followed_without_a_restart() {
+    use crate::alerts::Exception;
+    use crate::model::{Kind, Subject};
+    use crate::triage::{Desk, Signed};
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut worker = worker(&folder);
+    let own = "{kind: new_port, comment: of the settings}";
+    worker.config.alerts.exceptions = vec![serde_yaml_ng::from_str(own).expect("it is sound")];
+    worker.rules = rules::load(&worker.config, &worker.store).expect("nothing is there");
+    let mut refresher = Refresher::new(&worker.config, &worker.store, worker.rules.clone())
+        .expect("the namespace is sound");
+    let (subject, first) = (Subject::Source(ip("10.0.0.1")), Timestamp::default());
+    let hidden = |kind| worker.rules.get().suppressed_by(kind, subject, first).map(str::to_owned);
+    refresher.refresh();
+    assert_eq!(hidden(Kind::Blacklist), None);
+    assert_eq!(hidden(Kind::NewPort).as_deref(), Some("new_port (of the settings)"));
+    let namespace = worker.config.namespace().expect("the default is sound");
+    let desk = Desk::new(Arc::clone(&worker.store), namespace);
+    let text = || "x".to_owned();
+    let signed = Signed { owner: text(), comment: text(), by: text(), at: first };
+    let exception = Exception { kind: Some(Kind::Blacklist), ..Exception::default() };
+    let added = desk.add_exception(exception, signed).expect("it is taken");
+    assert_eq!(hidden(Kind::Blacklist), None, "not before it is read again");
+    refresher.refresh();
+    assert!(hidden(Kind::Blacklist).is_some() && hidden(Kind::NewPort).is_some());
+    desk.remove_exception(&added.id, "x", first).expect("it is there");
+    refresher.refresh();
+    assert_eq!(hidden(Kind::Blacklist), None);
 }
 
 #[test]

@@ -212,6 +212,31 @@ fn what_people_set_stays() {
 }
 
 #[test]
+fn what_hides_an_alert_is_written_with_its_creation_alone() {
+    let store = Watched::new();
+    let mut sink = store.sink();
+    let hidden = |count| {
+        let mut alert = alert("a", count, 1.0);
+        alert.body["flowsentry"]["alert"]["suppressed_by"] = json!("exception ab: printers");
+        alert
+    };
+    sink.write(&hidden(1)).unwrap();
+    sink.flush().unwrap();
+    let said = || store.alert("a").source["flowsentry"]["alert"]["suppressed_by"].clone();
+    assert_eq!(said(), "exception ab: printers");
+    let index = IndexName::for_event(Family::Alerts, &Namespace::default(), time());
+    let shown = json!({"flowsentry": {"alert": {"suppressed_by": null, "feedback": "attack"}}});
+    let id = DocumentId::new("a").unwrap();
+    store.update(&index, &id, shown, store.alert("a").version).unwrap();
+    // A worker that has not heard of it.
+    sink.write(&hidden(2)).unwrap();
+    sink.flush().unwrap();
+    let alert = store.alert("a").source["flowsentry"]["alert"].clone();
+    assert_eq!((said(), &alert["count"]), (Value::Null, &json!(2)));
+    assert_eq!(alert["feedback"], "attack");
+}
+
+#[test]
 fn refused_documents_become_letters_once_and_are_told_all_the_same() {
     let store = Watched::new();
     let index = crate::sinks::LetterIndex::new(Arc::clone(&store) as _, Namespace::default());
