@@ -281,19 +281,29 @@ fn an_index_half_dropped_is_gone_after_a_restart() {
 
 /// Copies the files of a folder and of those in it for which `wants` says so.
 fn copy(from: &Path, to: &Path, wants: &dyn Fn(&str) -> bool) -> usize {
-    std::fs::create_dir_all(to).unwrap();
+    // A merge in the background may take a file away after it was listed: then all is copied again.
+    loop {
+        match try_copy(from, to, wants) {
+            Ok(copied) => return copied,
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}"),
+        }
+    }
+}
+
+fn try_copy(from: &Path, to: &Path, wants: &dyn Fn(&str) -> bool) -> std::io::Result<usize> {
+    std::fs::create_dir_all(to)?;
     let mut copied = 0;
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
         let (path, name) = (entry.path(), entry.file_name());
         if path.is_dir() {
-            copied += copy(&path, &to.join(name), wants);
+            copied += try_copy(&path, &to.join(name), wants)?;
         } else if wants(name.to_str().unwrap()) {
-            std::fs::copy(&path, to.join(name)).unwrap();
+            std::fs::copy(&path, to.join(name))?;
             copied += 1;
         }
     }
-    copied
+    Ok(copied)
 }
 
 #[test]
