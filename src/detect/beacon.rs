@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::features::{Conversation, ConversationKey, HostKey, HostsWindow, PairsWindow};
 use crate::model::{Finding, Kind, Protocol, SettingError, is_group};
 
-use super::recent::{Recent, Saved};
+use super::alarms;
+use super::recent::{Recent, Saved, note_host};
 use super::rules::{Keys, fact, over_threshold, rule_probability};
 use super::services::service_words;
 use super::{Configured, Context, Detector, InternalNetworks, RestoreError, Settings};
@@ -234,12 +235,11 @@ impl Detector for Beacon {
             servers: self.servers.save(),
             hosts: self.hosts.save(),
         };
-        serde_json::to_vec(&state).expect("numbers are plain data")
+        alarms::save(&state)
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
-        let state: State =
-            serde_json::from_slice(state).map_err(|error| RestoreError::new(ID, error))?;
+        let state: State = alarms::restore(ID, state)?;
         self.relations.restore(state.relations);
         self.servers.restore(state.servers);
         self.hosts.restore(state.hosts);
@@ -247,7 +247,7 @@ impl Detector for Beacon {
     }
 
     fn close_pairs(&mut self, window: &PairsWindow, _findings: &mut Vec<Finding>) {
-        let minute = window.span.start.seconds().div_euclid(60);
+        let minute = window.span.minute();
         for c in &window.conversations {
             if self.is_followed(c) {
                 self.note(c, minute);
@@ -256,7 +256,7 @@ impl Detector for Beacon {
     }
 
     fn close_hosts(&mut self, window: &HostsWindow, findings: &mut Vec<Finding>) {
-        let now = window.span.start.seconds().div_euclid(60);
+        let now = window.span.minute();
         let oldest = now - i64::from(self.config.memory_days) * 1_440;
         if now % 60 == 0 {
             self.relations.forget_before(oldest);
@@ -291,11 +291,8 @@ impl Beacon {
         let first = *self.hosts.see(c.client, minute).get_or_insert(minute);
         let is_inside = self.internal.contains(c.client.ip());
         let clients = self.servers.see((c.server, c.port), minute);
-        if is_inside
-            && clients.len() < CLIENTS
-            && let Err(place) = clients.binary_search(&c.client)
-        {
-            clients.insert(place, c.client);
+        if is_inside {
+            note_host(clients, c.client, CLIENTS);
         }
         let key = c.key();
         let rhythm = self.relations.see(key, minute);

@@ -87,7 +87,7 @@ impl Detector for DnsTunnel {
     }
 
     fn close_hosts(&mut self, window: &HostsWindow, findings: &mut Vec<Finding>) {
-        let now = window.span.start.seconds().div_euclid(i64::from(window.span.seconds.max(1)));
+        let now = window.span.number();
         self.exchanges.begin(now);
         let queries = window.conversations.iter().filter(|c| {
             c.protocol == Protocol::UDP.0 && c.port == DNS_PORT && c.counters.packets_up > 0

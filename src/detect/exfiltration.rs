@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::features::{Conversation, HostKey, HostsWindow};
 use crate::model::{FeatureEvidence, Finding, Kind, Protocol, SettingError, Subject};
 
-use super::recent::{Recent, Saved};
+use super::alarms;
+use super::recent::{Recent, Saved, note_host};
 use super::rules::{Keys, LEAST_EVIDENCE, fact, log_strength, over_threshold, rule_probability};
 use super::services::{bytes_words, log_in};
 use super::{Configured, Context, Detector, InternalNetworks, RestoreError, Settings};
@@ -94,15 +95,11 @@ struct Volume {
 impl Volume {
     /// Adds what a window brought; returns sent and returned bytes of the last hour.
     fn add(&mut self, now: i64, (sent, returned): (u64, u64)) -> (u64, u64) {
-        // An hour that is over becomes part of what is usual before it is forgotten.
-        if self.hour.last().is_some_and(|(last, ..)| *last <= now - HOUR) {
-            let whole = self.total().0;
-            self.usual = whole.max(self.usual_before(now));
-            self.usual_at = now;
-            self.hour.clear();
-        } else if let Some(&(first, ..)) = self.hour.first()
-            && first <= now - 2 * HOUR
-        {
+        // An hour that is over becomes part of what is usual before it is forgotten; one that goes on
+        // is cut when it is twice as long.
+        let is_over = self.hour.last().is_some_and(|(last, ..)| *last <= now - HOUR);
+        let is_long = self.hour.first().is_some_and(|(first, ..)| *first <= now - 2 * HOUR);
+        if is_over || is_long {
             let old = self.hour.partition_point(|(window, ..)| *window <= now - HOUR);
             let whole =
                 self.hour.drain(..old).map(|(_, sent, _)| sent).fold(0, u64::saturating_add);
@@ -118,12 +115,6 @@ impl Volume {
         }
         let recent = self.hour.iter().filter(|(window, ..)| *window > now - HOUR);
         recent.fold((0, 0), |(up, down), (_, sent, returned)| {
-            (up.saturating_add(*sent), down.saturating_add(*returned))
-        })
-    }
-
-    fn total(&self) -> (u64, u64) {
-        self.hour.iter().fold((0, 0), |(up, down), (_, sent, returned)| {
             (up.saturating_add(*sent), down.saturating_add(*returned))
         })
     }
@@ -163,12 +154,11 @@ impl Detector for Exfiltration {
             hosts: self.hosts.save(),
             servers: self.servers.save(),
         };
-        serde_json::to_vec(&state).expect("numbers are plain data")
+        alarms::save(&state)
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
-        let state: State =
-            serde_json::from_slice(state).map_err(|error| RestoreError::new(ID, error))?;
+        let state: State = alarms::restore(ID, state)?;
         self.pairs.restore(state.pairs);
         self.hosts.restore(state.hosts);
         self.servers.restore(state.servers);
@@ -176,7 +166,7 @@ impl Detector for Exfiltration {
     }
 
     fn close_hosts(&mut self, window: &HostsWindow, findings: &mut Vec<Finding>) {
-        let now = window.span.start.seconds().div_euclid(60);
+        let now = window.span.minute();
         // Conversations ascend by client and server: one run of them is one relation.
         let of_pair =
             |a: &Conversation, b: &Conversation| (a.client, a.server) == (b.client, b.server);
@@ -198,12 +188,7 @@ impl Detector for Exfiltration {
                     (false, true) => (server, client, returned, sent),
                     _ => continue,
                 };
-            let users = self.servers.see(place, now);
-            if users.len() < CLIENTS
-                && let Err(at) = users.binary_search(&host)
-            {
-                users.insert(at, host);
-            }
+            note_host(self.servers.see(place, now), host, CLIENTS);
             let is_told = evidence >= LEAST_EVIDENCE && sent >= LEAST_BYTES;
             if is_told || self.pairs.get(&(host, place)).is_some() {
                 findings.extend(self.judge(window, (host, place), now, (sent, returned)));

@@ -86,7 +86,7 @@ impl Detector for IcmpTunnel {
     }
 
     fn close_hosts(&mut self, window: &HostsWindow, findings: &mut Vec<Finding>) {
-        let now = window.span.start.seconds().div_euclid(i64::from(window.span.seconds.max(1)));
+        let now = window.span.number();
         self.exchanges.begin(now);
         // Errors come as replies to nothing: routers quote whole packets in them.
         let echoes = window.conversations.iter().filter(|c| {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::features::{HostKey, HostsWindow};
 use crate::model::{Finding, Kind, Protocol, SettingError, Subject};
 
+use super::alarms;
 use super::recent::{Recent, Saved};
 use super::rules::{Keys, fact, list_ports, log_strength, over_threshold, rule_probability};
 use super::{Configured, Context, Detector, InternalNetworks, RestoreError, Settings};
@@ -105,13 +106,11 @@ impl Detector for LateralMovement {
 
     fn save(&self) -> Vec<u8> {
         let (relations, news) = (self.relations.save(), self.news.save());
-        serde_json::to_vec(&State { since: self.since, relations, news })
-            .expect("numbers are plain data")
+        alarms::save(&State { since: self.since, relations, news })
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
-        let state: State =
-            serde_json::from_slice(state).map_err(|error| RestoreError::new(ID, error))?;
+        let state: State = alarms::restore(ID, state)?;
         self.since = state.since;
         self.relations.restore(state.relations);
         self.news.restore(state.news);
@@ -119,7 +118,7 @@ impl Detector for LateralMovement {
     }
 
     fn close_hosts(&mut self, window: &HostsWindow, findings: &mut Vec<Finding>) {
-        let now = window.span.start.seconds().div_euclid(60);
+        let now = window.span.minute();
         let since = *self.since.get_or_insert(now);
         let is_warm = now >= since + i64::from(self.config.warm_up_hours) * MINUTES_PER_HOUR;
         if now % MINUTES_PER_HOUR == 0 {

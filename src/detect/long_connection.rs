@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::features::{Conversation, ConversationKey, HostsWindow};
 use crate::model::{Finding, Kind, Protocol, SettingError};
 
+use super::alarms;
 use super::recent::{Recent, Saved};
 use super::rules::{Keys, fact, log_strength, over_threshold, rule_probability};
 use super::services::service_words;
@@ -84,18 +85,17 @@ impl Detector for LongConnection {
     }
 
     fn save(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.open.save()).expect("numbers are plain data")
+        alarms::save(&self.open.save())
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
-        let saved: Saved<ConversationKey, Open> =
-            serde_json::from_slice(state).map_err(|error| RestoreError::new(ID, error))?;
+        let saved: Saved<ConversationKey, Open> = alarms::restore(ID, state)?;
         self.open.restore(saved);
         Ok(())
     }
 
     fn close_hosts(&mut self, window: &HostsWindow, findings: &mut Vec<Finding>) {
-        let now = window.span.start.seconds().div_euclid(60);
+        let now = window.span.minute();
         self.open.forget_before(now - SILENT_WINDOWS);
         let mut worst: Vec<(&Conversation, i64)> = Vec::new();
         for c in &window.conversations {

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use crate::features::{HostKey, HostsWindow};
 use crate::model::{Finding, Kind, SettingError, Subject};
 
+use super::alarms;
 use super::recent::{Recent, Saved};
 use super::rules::{Keys, fact, over_threshold, rule_probability};
 use super::services::{log_in, service_words};
@@ -87,18 +88,17 @@ impl Detector for NewPeer {
     }
 
     fn save(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.hosts.save()).expect("numbers are plain data")
+        alarms::save(&self.hosts.save())
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
-        let saved: Saved<HostKey, Known> =
-            serde_json::from_slice(state).map_err(|error| RestoreError::new(ID, error))?;
+        let saved: Saved<HostKey, Known> = alarms::restore(ID, state)?;
         self.hosts.restore(saved);
         Ok(())
     }
 
     fn close_hosts(&mut self, window: &HostsWindow, findings: &mut Vec<Finding>) {
-        let now = window.span.start.seconds().div_euclid(60);
+        let now = window.span.minute();
         let oldest = now - i64::from(self.config.memory_days) * MINUTES_PER_DAY;
         if now % MINUTES_PER_HOUR == 0 {
             self.hosts.forget_before(oldest);

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::features::{Conversation, HostKey, HostsWindow};
 use crate::model::{Finding, Kind, Protocol, SettingError, Subject};
 
+use super::alarms;
 use super::recent::{Recent, Saved};
 use super::rules::{Keys, fact, rule_probability};
 use super::services::{log_in, service_words};
@@ -106,13 +107,11 @@ impl Detector for NewService {
 
     fn save(&self) -> Vec<u8> {
         let (hosts, services) = (self.hosts.save(), self.services.save());
-        serde_json::to_vec(&State { since: self.since, hosts, services })
-            .expect("numbers are plain data")
+        alarms::save(&State { since: self.since, hosts, services })
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
-        let state: State =
-            serde_json::from_slice(state).map_err(|error| RestoreError::new(ID, error))?;
+        let state: State = alarms::restore(ID, state)?;
         self.since = state.since;
         self.hosts.restore(state.hosts);
         self.services.restore(state.services);
@@ -120,7 +119,7 @@ impl Detector for NewService {
     }
 
     fn close_hosts(&mut self, window: &HostsWindow, findings: &mut Vec<Finding>) {
-        let now = window.span.start.seconds().div_euclid(60);
+        let now = window.span.minute();
         let since = *self.since.get_or_insert(now);
         if now % MINUTES_PER_HOUR == 0 {
             let oldest = now - i64::from(self.config.memory_days) * MINUTES_PER_DAY;
@@ -131,29 +130,20 @@ impl Detector for NewService {
         let mut answering: Vec<_> =
             window.conversations.iter().filter(|c| self.is_service(c)).collect();
         answering.sort_by_key(|c| (c.service(), c.client));
+        let mut own = Vec::new();
         for conversations in answering.chunk_by(|a, b| a.service() == b.service()) {
             if self.is_new(conversations[0], now) && is_warm {
-                findings.push(self.finding(window, conversations));
+                own.push(self.finding(window, conversations));
             }
         }
-        // One finding per host: the service with most clients comes first in the evidence.
-        merge_by_host(findings);
+        // The strongest finding of a host speaks for it.
+        own.sort_by(|a, b| {
+            let by_host = a.subject.cmp(&b.subject);
+            by_host.then(b.strength.total_cmp(&a.strength)).then(a.reason.cmp(&b.reason))
+        });
+        own.dedup_by_key(|finding| finding.subject);
+        findings.append(&mut own);
     }
-}
-
-/// Leaves, of several findings of one host, the strongest.
-fn merge_by_host(findings: &mut Vec<Finding>) {
-    let first =
-        findings.iter().position(|finding| finding.detector == ID).unwrap_or(findings.len());
-    let mut own = findings.split_off(first);
-    own.sort_by(|a, b| {
-        a.subject
-            .cmp(&b.subject)
-            .then(b.strength.total_cmp(&a.strength))
-            .then(a.reason.cmp(&b.reason))
-    });
-    own.dedup_by_key(|finding| finding.subject);
-    findings.append(&mut own);
 }
 
 impl NewService {

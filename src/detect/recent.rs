@@ -5,6 +5,8 @@ use std::hash::Hash;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::features::HostKey;
+
 /// Values by key; when there are too many, those that were not seen for the longest time go.
 #[derive(Clone, Debug)]
 pub(super) struct Recent<K, V> {
@@ -82,6 +84,15 @@ impl<K: Copy + Eq + Hash + Ord, V: Default + Clone> Recent<K, V> {
         while self.entries.len() > self.most {
             self.make_room();
         }
+    }
+}
+
+/// Adds a host to those that are known of something, in ascending order; beyond `most` no more count.
+pub(super) fn note_host(known: &mut Vec<HostKey>, host: HostKey, most: usize) {
+    if known.len() < most
+        && let Err(place) = known.binary_search(&host)
+    {
+        known.insert(place, host);
     }
 }
 

@@ -198,7 +198,7 @@ impl Detector for SlowScan {
     }
 
     fn close_hosts(&mut self, window: &HostsWindow, findings: &mut Vec<Finding>) {
-        let now = window.span.start.seconds().div_euclid(i64::from(window.span.seconds.max(1)));
+        let now = window.span.number();
         if now - self.swept >= SWEEP_WINDOWS || now < self.swept {
             self.sweep(now);
         }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::features::{Conversation, HostKey};
 
 use super::RestoreError;
+use super::alarms;
 use super::recent::{Recent, Saved};
 
 /// What a pair exchanged within one window.
@@ -82,12 +83,11 @@ impl Exchanges {
     }
 
     pub(super) fn save(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.pairs.save()).expect("numbers are plain data")
+        alarms::save(&self.pairs.save())
     }
 
     pub(super) fn restore(&mut self, id: &'static str, state: &[u8]) -> Result<(), RestoreError> {
-        let saved: Saved<(HostKey, HostKey), Vec<Minute>> =
-            serde_json::from_slice(state).map_err(|error| RestoreError::new(id, error))?;
+        let saved: Saved<(HostKey, HostKey), Vec<Minute>> = alarms::restore(id, state)?;
         self.pairs.restore(saved);
         Ok(())
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::features::{ConversationKey, HostKey, HostsWindow};
 use crate::model::{Finding, Kind, SettingError, Subject};
 
+use super::alarms;
 use super::recent::{Recent, Saved};
 use super::rules::{
     Keys, counted, fact, log_strength, most_involved, over_threshold, rule_probability,
@@ -101,18 +102,17 @@ impl Detector for UnansweredStorm {
     }
 
     fn save(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.places.save()).expect("numbers are plain data")
+        alarms::save(&self.places.save())
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
-        let saved: Saved<ConversationKey, Tries> =
-            serde_json::from_slice(state).map_err(|error| RestoreError::new(ID, error))?;
+        let saved: Saved<ConversationKey, Tries> = alarms::restore(ID, state)?;
         self.places.restore(saved);
         Ok(())
     }
 
     fn close_hosts(&mut self, window: &HostsWindow, findings: &mut Vec<Finding>) {
-        let now = window.span.start.seconds().div_euclid(i64::from(window.span.seconds.max(1)));
+        let now = window.span.number();
         let oldest = now - i64::from(self.config.memory_windows) + 1;
         self.places.forget_before(oldest);
         let mut storms = Vec::new();

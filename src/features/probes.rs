@@ -211,6 +211,24 @@ pub(super) fn keep_some<K: Copy + Ord, V: Default>(
     table.last_mut().map(|(_, value)| value)
 }
 
+/// [`keep_some`] of a table in ascending order, which stays so.
+pub(super) fn keep_in_order<K: Copy + Ord, V: Default>(
+    table: &mut Vec<(K, V)>,
+    key: K,
+    most: usize,
+    rank: impl Fn(K) -> u64,
+) -> Option<&mut V> {
+    let place = match table.binary_search_by_key(&key, |(known, _)| *known) {
+        Ok(place) => place,
+        Err(_) => {
+            keep_some(table, key, most, rank)?;
+            table.sort_unstable_by_key(|(known, _)| *known);
+            table.binary_search_by_key(&key, |(known, _)| *known).ok()?
+        }
+    };
+    Some(&mut table[place].1)
+}
+
 /// A table of [`keep`] in messages: ascending keys, so that the order of insertion does not show.
 mod kept {
     use serde::de::Error;

@@ -8,11 +8,11 @@
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::model::{Flow, Protocol, Role, Timestamp, nanos};
+use crate::model::{Flow, Protocol, Timestamp, nanos};
 
 use super::hashing::mix;
 use super::hosts::FlowFacts;
-use super::probes::keep_some;
+use super::probes::keep_in_order;
 use super::wire::is_ascending;
 
 /// How many services of one pair are followed.
@@ -40,7 +40,7 @@ impl ServiceKey {
     fn of(flow: &Flow, facts: &FlowFacts) -> Self {
         let end = if facts.initiates { flow.destination } else { flow.source };
         Self {
-            source_answers: flow.role() == Role::Responder,
+            source_answers: !facts.initiates,
             protocol: flow.protocol.unwrap_or(Protocol(255)).0,
             port: end.port.unwrap_or(0),
         }
@@ -178,10 +178,9 @@ impl Services {
                 self.insert(key, counters);
             }
             Self::Several(services) => {
-                if let Some(ours) = keep_some(services, key, MOST_SERVICES, ServiceKey::rank) {
+                if let Some(ours) = keep_in_order(services, key, MOST_SERVICES, ServiceKey::rank) {
                     ours.merge(counters);
                 }
-                services.sort_unstable_by_key(|(key, _)| *key);
             }
         }
     }

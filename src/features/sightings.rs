@@ -12,7 +12,7 @@ use crate::model::{Flow, Protocol};
 use super::distinct::Distinct;
 use super::hashing::{combine, mix};
 use super::hosts::FlowFacts;
-use super::probes::keep_some;
+use super::probes::keep_in_order;
 use super::services::Services;
 use super::wire::is_ascending;
 
@@ -103,12 +103,7 @@ impl Sightings {
             Self::Several(_) => {}
         }
         let Self::Several(exporters) = self else { return None };
-        // A handful: looked up before they are put in order.
-        if exporters.iter().all(|(key, _)| *key != exporter) {
-            keep_some(exporters, exporter, MOST_EXPORTERS, mix);
-            exporters.sort_unstable_by_key(|(key, _)| *key);
-        }
-        exporters.iter_mut().find(|(key, _)| *key == exporter).map(|(_, counters)| counters)
+        keep_in_order(exporters, exporter, MOST_EXPORTERS, mix)
     }
 
     /// Takes what other sightings hold; `ours` and `theirs` are the counters of both pairs before
@@ -121,12 +116,11 @@ impl Sightings {
             (known, other) => {
                 let mut exporters = known.parts(ours);
                 for (exporter, seen) in other.parts(theirs) {
-                    if let Some(counters) = keep_some(&mut exporters, exporter, MOST_EXPORTERS, mix)
+                    if let Some(own) = keep_in_order(&mut exporters, exporter, MOST_EXPORTERS, mix)
                     {
-                        counters.merge(&seen);
+                        own.merge(&seen);
                     }
                 }
-                exporters.sort_unstable_by_key(|(key, _)| *key);
                 *self = Self::Several(exporters);
             }
         }

@@ -115,6 +115,17 @@ impl WindowSpan {
     pub const fn end(self) -> Timestamp {
         self.start.plus_seconds(self.seconds as i64)
     }
+
+    /// How many windows of this length came before it since 1970: neighbours have neighbouring ones.
+    pub const fn number(self) -> i64 {
+        let seconds = if self.seconds == 0 { 1 } else { self.seconds };
+        self.start.seconds().div_euclid(seconds as i64)
+    }
+
+    /// The minute since 1970 in which it begins.
+    pub const fn minute(self) -> i64 {
+        self.start.seconds().div_euclid(60)
+    }
 }
 
 /// Returns a document id that is a function of `parts` alone: 32 hexadecimal digits, the first
