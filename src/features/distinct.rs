@@ -23,6 +23,7 @@ const REGISTERS: usize = 1 << REGISTER_BITS;
 /// The highest rank that a hash can have.
 const MAX_RANK: u8 = (64 - REGISTER_BITS + 1) as u8;
 const FEW: usize = 2;
+const SOME: usize = 16;
 
 /// A set that is asked for its size. Keys are 64 bits; see [`super::hashing::HostKey::sketch_key`].
 #[derive(Clone, Debug, Default)]
@@ -30,7 +31,13 @@ pub struct Distinct(Form);
 
 #[derive(Clone, Debug)]
 enum Form {
-    Few { len: u8, keys: [u64; FEW] },
+    Few {
+        len: u8,
+        keys: [u64; FEW],
+    },
+    /// Ascending. An ordinary host has some peers and some datagrams a minute; a hash table of three keys
+    /// would take four times the memory.
+    Some(Box<[u64]>),
     Many(Box<HashSet<u64>>),
     Sketch(Box<[u8; REGISTERS]>),
 }
@@ -54,8 +61,21 @@ impl Distinct {
                     keys[used] = key;
                     *len += 1;
                 } else {
-                    let mut set: HashSet<u64> = HashSet::with_capacity(FEW * 2);
-                    set.extend(keys.iter().copied());
+                    let mut sorted = [keys[0], keys[1], key];
+                    sorted.sort_unstable();
+                    self.0 = Form::Some(Box::new(sorted));
+                }
+            }
+            Form::Some(sorted) => {
+                let Err(place) = sorted.binary_search(&key) else { return };
+                if sorted.len() < SOME {
+                    let mut keys = std::mem::take(sorted).into_vec();
+                    keys.reserve_exact(1);
+                    keys.insert(place, key);
+                    *sorted = keys.into_boxed_slice();
+                } else {
+                    let mut set: HashSet<u64> = HashSet::with_capacity(SOME * 2);
+                    set.extend(sorted.iter().copied());
                     set.insert(key);
                     self.0 = Form::Many(Box::new(set));
                 }
@@ -77,6 +97,7 @@ impl Distinct {
     pub fn count(&self) -> u64 {
         match &self.0 {
             Form::Few { len, .. } => u64::from(*len),
+            Form::Some(sorted) => sorted.len() as u64,
             Form::Many(set) => set.len() as u64,
             Form::Sketch(registers) => estimate(registers),
         }
@@ -93,11 +114,13 @@ impl Distinct {
             Form::Few { len, keys } => {
                 keys[..usize::from(*len)].iter().for_each(|&key| self.insert(key));
             }
+            Form::Some(sorted) => sorted.iter().for_each(|&key| self.insert(key)),
             Form::Many(set) => set.iter().for_each(|&key| self.insert(key)),
             Form::Sketch(theirs) => {
                 let mut registers = match std::mem::take(&mut self.0) {
                     Form::Sketch(registers) => registers,
                     Form::Few { len, keys } => sketch_of(&keys[..usize::from(len)]),
+                    Form::Some(sorted) => sketch_of(&sorted),
                     Form::Many(set) => sketch_of(&set.into_iter().collect::<Vec<_>>()),
                 };
                 for (ours, &theirs) in registers.iter_mut().zip(theirs.iter()) {
@@ -133,6 +156,7 @@ impl Serialize for Distinct {
                 let mut keys = *keys;
                 write_keys(&mut keys[..usize::from(*len)], serializer)
             }
+            Form::Some(sorted) => write_keys(&mut sorted.to_vec(), serializer),
             Form::Many(set) => {
                 let mut keys: Vec<_> = set.iter().copied().collect();
                 write_keys(&mut keys, serializer)
@@ -244,7 +268,7 @@ mod tests {
 
     #[test]
     fn counts_are_exact_up_to_the_limit() {
-        for n in [0, 1, 2, 3, 100, EXACT_LIMIT as u64] {
+        for n in [0, 1, 2, 3, 16, 17, 100, EXACT_LIMIT as u64] {
             let set = of((0..n).chain(0..n));
             assert_eq!((set.count(), set.is_exact()), (n, true));
         }
@@ -261,7 +285,7 @@ mod tests {
 
     #[test]
     fn the_written_form_depends_on_the_union_alone() {
-        for n in [0u64, 1, 2, 3, 100, 2_048, 2_049, 9_000] {
+        for n in [0u64, 1, 2, 3, 16, 17, 100, 2_048, 2_049, 9_000] {
             let written = postcard::to_allocvec(&of(0..n)).unwrap();
             assert_eq!(postcard::to_allocvec(&of((0..n).rev())).unwrap(), written);
             let read: Distinct = postcard::from_bytes(&written).unwrap();
@@ -279,9 +303,15 @@ mod tests {
 
     #[test]
     fn merging_gives_the_count_of_the_union_in_every_form() {
-        for (left, right) in
-            [(1u64, 2u64), (2, 5), (1_500, 1_500), (3_000, 10), (10, 3_000), (9_000, 8_000)]
-        {
+        for (left, right) in [
+            (1u64, 2u64),
+            (2, 5),
+            (10, 12),
+            (1_500, 1_500),
+            (3_000, 10),
+            (10, 3_000),
+            (9_000, 8_000),
+        ] {
             let whole = of((0..left).chain(left / 2..left / 2 + right));
             let mut merged = of(0..left);
             merged.merge(&of(left / 2..left / 2 + right));

@@ -17,7 +17,7 @@ use super::matrix::NamedFeatures;
 use super::pairs::Surplus;
 use super::ports::PortSet;
 use super::probes::ProbeLog;
-use super::table::Entry;
+use super::table::{Entry, Share};
 
 /// What is known of a flow before it is counted under several subjects: computed once.
 #[derive(Clone, Copy, Debug)]
@@ -148,7 +148,9 @@ impl Entry for SourceWindow {
     fn key(&self) -> HostKey {
         self.key
     }
+}
 
+impl Share for SourceWindow {
     fn merge(&mut self, other: &Self) {
         self.counters.merge(&other.counters);
         self.peers.merge(&other.peers);
@@ -258,7 +260,9 @@ impl Entry for DestinationWindow {
     fn key(&self) -> HostKey {
         self.key
     }
+}
 
+impl Share for DestinationWindow {
     fn merge(&mut self, other: &Self) {
         self.counters.merge(&other.counters);
         self.peers.merge(&other.peers);
@@ -343,7 +347,9 @@ impl Entry for ExporterWindow {
     fn key(&self) -> HostKey {
         self.key
     }
+}
 
+impl Share for ExporterWindow {
     fn merge(&mut self, other: &Self) {
         self.counters.merge(&other.counters);
         self.unknown_sampling = self.unknown_sampling.saturating_add(other.unknown_sampling);

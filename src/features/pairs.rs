@@ -4,14 +4,14 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Flow, Subject};
+use crate::model::Subject;
 
 use super::hashing::HostKey;
-use super::hosts::FlowFacts;
 use super::matrix::NamedFeatures;
+use super::open_pair::PairFlow;
 use super::ports::PortSet;
 use super::sightings::{PairCounters, Sightings};
-use super::table::Entry;
+use super::table::{Entry, Share};
 
 /// A sender and a receiver, over one window.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,7 +44,9 @@ impl Entry for PairWindow {
     fn key(&self) -> Self::Key {
         (self.source, self.destination)
     }
+}
 
+impl Share for PairWindow {
     fn merge(&mut self, other: &Self) {
         self.sightings.merge(&other.sightings, &self.counters, &other.counters);
         self.counters.merge(&other.counters);
@@ -58,15 +60,15 @@ impl Entry for PairWindow {
 }
 
 impl PairWindow {
-    pub(super) fn add(&mut self, flow: &Flow, facts: &FlowFacts) {
-        if let Some(own) = self.sightings.note(facts.exporter_key, &self.counters) {
-            own.add(flow, facts);
+    pub(super) fn add(&mut self, flow: &PairFlow) {
+        if let Some(own) = self.sightings.note(flow.exporter_key, &self.counters) {
+            own.add(flow);
         }
-        self.counters.add(flow, facts);
-        if let Some(port) = flow.destination.port {
+        self.counters.add(flow);
+        if let Some(port) = flow.destination_port {
             self.destination_ports.insert(port);
         }
-        if let Some(port) = flow.source.port {
+        if let Some(port) = flow.source_port {
             self.source_ports.insert(port);
         }
     }

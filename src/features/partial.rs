@@ -13,12 +13,12 @@ use super::hosts::{DestinationWindow, ExporterWindow, SourceWindow};
 use super::network::NetworkCounters;
 use super::pairs::PairWindow;
 use super::parts::{Packer, Part, size_of_message};
-use super::table::{Entry, union};
+use super::table::{Entry, Share, union};
 use super::wire::is_ascending;
 
 /// First byte of every message; another one whenever the form of anything inside changes, notes of
 /// detectors included.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// The message is no partial.
 #[derive(Debug, thiserror::Error)]
@@ -197,7 +197,7 @@ impl PartialWindow {
     }
 }
 
-fn add<E: Entry>(ours: &mut Vec<E>, theirs: Vec<E>) {
+fn add<E: Share>(ours: &mut Vec<E>, theirs: Vec<E>) {
     ours.extend(theirs);
     (*ours, _) = union(std::mem::take(ours), usize::MAX);
 }

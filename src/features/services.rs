@@ -1,17 +1,18 @@
 //! What a pair did per service: the raw material of conversations.
 //!
 //! A service is a protocol and the port of the side that answers; which side that is follows from
-//! [`Flow::role`]. A scan touches thousands of services of one host, so only [`MOST_SERVICES`] of a
+//! [`crate::model::Flow::role`]. A scan touches thousands of services of one host, so only [`MOST_SERVICES`] of a
 //! pair are followed: those that attacks aim at first, then those with the smallest hash. Which
 //! ones depends on the flows alone, not on their order.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::model::{Flow, Protocol, Timestamp, nanos};
+use crate::model::{Protocol, Timestamp, nanos};
 
 use super::hashing::mix;
-use super::hosts::FlowFacts;
+use super::largest::{FlowMark, Largest};
+use super::open_pair::PairFlow;
 use super::probes::keep_in_order;
 use super::wire::is_ascending;
 
@@ -37,12 +38,11 @@ pub struct ServiceKey {
 }
 
 impl ServiceKey {
-    fn of(flow: &Flow, facts: &FlowFacts) -> Self {
-        let end = if facts.initiates { flow.destination } else { flow.source };
+    fn of(flow: &PairFlow) -> Self {
         Self {
-            source_answers: !facts.initiates,
-            protocol: flow.protocol.unwrap_or(Protocol(255)).0,
-            port: end.port.unwrap_or(0),
+            source_answers: !flow.initiates,
+            protocol: flow.protocol.unwrap_or(Protocol::NONE).0,
+            port: flow.client_and_server_port().1,
         }
     }
 
@@ -84,29 +84,25 @@ pub struct ServiceCounters {
 }
 
 impl ServiceCounters {
-    fn of(flow: &Flow, facts: &FlowFacts) -> Self {
-        let returned_packets = flow
-            .returned
-            .map_or(0, |counters| counters.packets.saturating_mul(flow.sampling_factor()));
+    fn of(flow: &PairFlow) -> Self {
         let mut counters = Self {
             begun: flow.start,
-            seen_packets: flow
-                .sent
-                .packets
-                .saturating_add(flow.returned.map_or(0, |counters| counters.packets)),
+            seen_packets: flow.seen_packets,
             longest_seconds: flow.end.seconds_since(flow.start).max(0.0) as u64,
             ..Self::default()
         };
-        if facts.initiates {
+        let (sent, returned) =
+            ((flow.bytes, flow.packets), (flow.returned_bytes, flow.returned_packets));
+        let (up, down) = if flow.initiates {
             counters.requests = 1;
-            counters.failed = u64::from(facts.probes);
-            (counters.bytes_up, counters.bytes_down) = (facts.bytes, facts.returned_bytes);
-            (counters.packets_up, counters.packets_down) = (facts.packets, returned_packets);
+            counters.failed = u64::from(flow.probes);
+            (sent, returned)
         } else {
             counters.replies = 1;
-            (counters.bytes_up, counters.bytes_down) = (facts.returned_bytes, facts.bytes);
-            (counters.packets_up, counters.packets_down) = (returned_packets, facts.packets);
-        }
+            (returned, sent)
+        };
+        (counters.bytes_up, counters.packets_up) = up;
+        (counters.bytes_down, counters.packets_down) = down;
         counters
     }
 
@@ -153,50 +149,72 @@ impl ServiceCounters {
     }
 }
 
+/// What was seen of one service.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Seen {
+    pub counters: ServiceCounters,
+    pub largest: Largest,
+}
+
+impl Seen {
+    fn merge(&mut self, other: &Self) {
+        self.counters.merge(&other.counters);
+        self.largest.merge(&other.largest);
+    }
+}
+
 /// The services of one pair.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) enum Services {
     #[default]
     None,
     /// The usual case, without memory of its own.
-    One(ServiceKey, ServiceCounters),
+    One(ServiceKey, Seen),
     /// Ascending.
-    Several(Vec<(ServiceKey, ServiceCounters)>),
+    Several(Vec<(ServiceKey, Seen)>),
 }
 
 impl Services {
-    pub(super) fn add(&mut self, flow: &Flow, facts: &FlowFacts) {
-        self.insert(ServiceKey::of(flow, facts), &ServiceCounters::of(flow, facts));
+    pub(super) fn add(&mut self, flow: &PairFlow) {
+        if let Some(seen) = self.entry(ServiceKey::of(flow)) {
+            seen.counters.merge(&ServiceCounters::of(flow));
+            seen.largest.add(FlowMark::of(flow));
+        }
     }
 
-    fn insert(&mut self, key: ServiceKey, counters: &ServiceCounters) {
+    /// What was seen of a service; `None` when it is not among those that are followed.
+    fn entry(&mut self, key: ServiceKey) -> Option<&mut Seen> {
         match self {
-            Self::None => *self = Self::One(key, *counters),
-            Self::One(known, ours) if *known == key => ours.merge(counters),
-            &mut Self::One(known, ours) => {
-                *self = Self::Several(vec![(known, ours)]);
-                self.insert(key, counters);
+            Self::None => *self = Self::One(key, Seen::default()),
+            Self::One(known, _) if *known == key => {}
+            Self::One(known, seen) => {
+                *self = Self::Several(vec![(*known, std::mem::take(seen))]);
             }
+            Self::Several(_) => {}
+        }
+        match self {
+            Self::None => None,
+            Self::One(_, seen) => Some(seen),
             Self::Several(services) => {
-                if let Some(ours) = keep_in_order(services, key, MOST_SERVICES, ServiceKey::rank) {
-                    ours.merge(counters);
-                }
+                keep_in_order(services, key, MOST_SERVICES, ServiceKey::rank)
             }
         }
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        other.for_each(|key, counters| self.insert(key, counters));
+        other.for_each(|key, theirs| {
+            if let Some(ours) = self.entry(key) {
+                ours.merge(theirs);
+            }
+        });
     }
 
-    /// Shows every service with its counters.
-    pub(super) fn for_each(&self, mut show: impl FnMut(ServiceKey, &ServiceCounters)) {
+    /// Shows every service with what was seen of it.
+    pub(super) fn for_each(&self, mut show: impl FnMut(ServiceKey, &Seen)) {
         match self {
             Self::None => {}
-            Self::One(key, counters) => show(*key, counters),
-            Self::Several(services) => {
-                services.iter().for_each(|(key, counters)| show(*key, counters))
-            }
+            Self::One(key, seen) => show(*key, seen),
+            Self::Several(services) => services.iter().for_each(|(key, seen)| show(*key, seen)),
         }
     }
 }
@@ -206,12 +224,12 @@ impl<'de> Deserialize<'de> for Services {
         #[derive(Deserialize)]
         enum Read {
             None,
-            One(ServiceKey, ServiceCounters),
-            Several(Vec<(ServiceKey, ServiceCounters)>),
+            One(ServiceKey, Seen),
+            Several(Vec<(ServiceKey, Seen)>),
         }
         Ok(match Read::deserialize(deserializer)? {
             Read::None => Self::None,
-            Read::One(key, counters) => Self::One(key, counters),
+            Read::One(key, seen) => Self::One(key, seen),
             Read::Several(services) => {
                 let is_sound = (2..=MOST_SERVICES).contains(&services.len())
                     && is_ascending(&services, |(key, _)| *key);

@@ -7,11 +7,11 @@
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::model::{Flow, Protocol};
+use crate::model::Protocol;
 
 use super::distinct::Distinct;
 use super::hashing::{combine, mix};
-use super::hosts::FlowFacts;
+use super::open_pair::PairFlow;
 use super::probes::keep_in_order;
 use super::services::Services;
 use super::wire::is_ascending;
@@ -40,17 +40,17 @@ pub struct PairCounters {
 }
 
 impl PairCounters {
-    pub(super) fn add(&mut self, flow: &Flow, facts: &FlowFacts) {
+    pub(super) fn add(&mut self, flow: &PairFlow) {
         self.conns += 1;
-        self.bytes_up = self.bytes_up.saturating_add(facts.bytes);
-        self.bytes_down = self.bytes_down.saturating_add(facts.returned_bytes);
-        self.packets_up = self.packets_up.saturating_add(facts.packets);
+        self.bytes_up = self.bytes_up.saturating_add(flow.bytes);
+        self.bytes_down = self.bytes_down.saturating_add(flow.returned_bytes);
+        self.packets_up = self.packets_up.saturating_add(flow.packets);
         self.tcp += u64::from(flow.protocol == Some(Protocol::TCP));
         self.udp += u64::from(flow.protocol == Some(Protocol::UDP));
-        let ports = port_key(flow.source.port) << 32 | port_key(flow.destination.port);
+        let ports = port_key(flow.source_port) << 32 | port_key(flow.destination_port);
         let protocol = flow.protocol.map_or(256, |protocol| u64::from(protocol.0));
         self.five_tuples.insert(combine(ports, protocol));
-        self.services.add(flow, facts);
+        self.services.add(flow);
     }
 
     pub(super) fn merge(&mut self, other: &Self) {

@@ -12,6 +12,10 @@ pub trait Entry {
     fn new(key: Self::Key) -> Self;
     /// The subject.
     fn key(&self) -> Self::Key;
+}
+
+/// An entry of which several parts of a window may each hold a share.
+pub trait Share: Entry {
     /// Adds what another part of the window holds of the same subject. Neither order nor grouping
     /// of merges matters.
     fn merge(&mut self, other: &Self);
@@ -21,7 +25,7 @@ pub trait Entry {
 
 /// Returns the union of the entries of several parts, in ascending order of their keys: the first
 /// `cap` subjects, and how many additions went to the others.
-pub(super) fn union<E: Entry>(mut entries: Vec<E>, cap: usize) -> (Vec<E>, u64) {
+pub(super) fn union<E: Share>(mut entries: Vec<E>, cap: usize) -> (Vec<E>, u64) {
     // Stable, because that sort is quick on runs: every part is in order.
     entries.sort_by_key(Entry::key);
     entries.dedup_by(|next, kept| {
@@ -32,7 +36,36 @@ pub(super) fn union<E: Entry>(mut entries: Vec<E>, cap: usize) -> (Vec<E>, u64) 
         is_same
     });
     let others = entries.split_off(cap.min(entries.len()));
-    (entries, others.iter().map(Entry::additions).fold(0, u64::saturating_add))
+    (entries, others.iter().map(Share::additions).fold(0, u64::saturating_add))
+}
+
+/// Returns the union of two lists in ascending order of their keys; it takes the memory of the result
+/// beside that of `ours`, no more.
+pub(super) fn merge_ascending<E: Share + Clone>(ours: Vec<E>, theirs: &[E]) -> Vec<E> {
+    let mut merged: Vec<E> = Vec::with_capacity(size_of_union(&ours, theirs));
+    let mut theirs = theirs.iter().peekable();
+    for mut entry in ours {
+        while let Some(other) = theirs.next_if(|other| other.key() <= entry.key()) {
+            if other.key() == entry.key() {
+                entry.merge(other);
+            } else {
+                merged.push(other.clone());
+            }
+        }
+        merged.push(entry);
+    }
+    merged.extend(theirs.cloned());
+    merged
+}
+
+fn size_of_union<E: Entry>(ours: &[E], theirs: &[E]) -> usize {
+    let mut others = theirs.iter().peekable();
+    let mut common = 0;
+    for entry in ours {
+        while others.next_if(|other| other.key() < entry.key()).is_some() {}
+        common += usize::from(others.next_if(|other| other.key() == entry.key()).is_some());
+    }
+    ours.len() + theirs.len() - common
 }
 
 /// Entries by key, at most `cap` of them.
@@ -110,5 +143,53 @@ impl<E: Entry> SubjectTable<E> {
         let mut entries = self.entries;
         entries.sort_unstable_by_key(Entry::key);
         entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Counted(u8, u64);
+
+    impl Entry for Counted {
+        type Key = u8;
+
+        fn new(key: u8) -> Self {
+            Self(key, 0)
+        }
+
+        fn key(&self) -> u8 {
+            self.0
+        }
+    }
+
+    impl Share for Counted {
+        fn merge(&mut self, other: &Self) {
+            self.1 += other.1;
+        }
+
+        fn additions(&self) -> u64 {
+            self.1
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn merging_two_lists_gives_their_union(
+            ours in prop::collection::btree_map(0u8..20, 1u64..9, 0..20),
+            theirs in prop::collection::btree_map(0u8..20, 1u64..9, 0..20),
+        ) {
+            let list = |map: std::collections::BTreeMap<u8, u64>| -> Vec<_> {
+                map.into_iter().map(|(key, count)| Counted(key, count)).collect()
+            };
+            let (ours, theirs) = (list(ours), list(theirs));
+            let expected = union([ours.clone(), theirs.clone()].concat(), usize::MAX).0;
+            let merged = merge_ascending(ours, &theirs);
+            prop_assert_eq!(merged.capacity(), merged.len());
+            prop_assert_eq!(merged, expected);
+        }
     }
 }

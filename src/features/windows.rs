@@ -16,7 +16,7 @@ use super::hashing::HostKey;
 use super::hosts::{DestinationWindow, ExporterWindow, FlowFacts, SourceWindow};
 use super::loss::Export;
 use super::network::NetworkCounters;
-use super::pairs::PairWindow;
+use super::open_pair::{OpenPair, PairFlow};
 use super::table::SubjectTable;
 
 /// Lengths and limits of windows.
@@ -59,7 +59,7 @@ pub struct Position {
 #[derive(Debug)]
 struct OpenPane {
     start: Timestamp,
-    pairs: SubjectTable<PairWindow>,
+    pairs: SubjectTable<OpenPair>,
     counters: NetworkCounters,
 }
 
@@ -198,7 +198,7 @@ impl Windows {
         if let (Some(source), Some(destination)) = (facts.source, facts.destination)
             && let Some(pair) = pane.pairs.entry((source, destination))
         {
-            pair.add(flow, facts);
+            pair.add(&PairFlow::of(flow, facts));
         }
     }
 
@@ -393,7 +393,7 @@ impl Windows {
                 seconds: self.limits.pane_seconds,
                 truncated: pane.pairs.overflow() > 0,
             },
-            pairs: pane.pairs.into_sorted(),
+            pairs: pane.pairs.into_sorted().into_iter().map(OpenPair::close).collect(),
             conversations: Vec::new(),
             counters: pane.counters,
         };

@@ -313,6 +313,11 @@ impl Flow {
         self.returned.map_or(0, |counters| counters.bytes.saturating_mul(self.sampling_factor()))
     }
 
+    /// Packets from destination to source, sampling applied; 0 in unidirectional records.
+    pub fn scaled_returned_packets(&self) -> u64 {
+        self.returned.map_or(0, |counters| counters.packets.saturating_mul(self.sampling_factor()))
+    }
+
     /// The part that the source plays.
     ///
     /// Records of both directions name the initiator as source. Unidirectional TCP is judged by its

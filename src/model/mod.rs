@@ -5,6 +5,7 @@
 mod alert;
 mod anomaly;
 mod document;
+mod evidence;
 mod finding;
 mod flow;
 mod icmp;
@@ -22,6 +23,7 @@ mod time;
 pub use alert::{Alert, AlertStatus};
 pub use anomaly::{Anomaly, DetectorVerdict};
 pub use document::{WindowSummary, alert_document, anomaly_document, dataset, unique};
+pub use evidence::{FlowEvidence, SampledCounts, ServicePort};
 pub use finding::{FeatureEvidence, Finding};
 pub use flow::{
     ConnectionState, Counters, Defects, Endpoint, Flow, FlowOrigin, NetworkType, Outcome, Role,

@@ -52,6 +52,8 @@ impl Protocol {
     pub const TCP: Self = Self(6);
     /// User Datagram Protocol.
     pub const UDP: Self = Self(17);
+    /// No protocol, for keys: the number that IANA reserves.
+    pub const NONE: Self = Self(255);
     /// ICMP for IPv6.
     pub const ICMPV6: Self = Self(58);
 

@@ -32,7 +32,7 @@ pub fn flow_document(flow: &Flow, id: &str) -> Value {
             "destination",
             flow.destination,
             flow.scaled_returned_bytes(),
-            scaled_returned_packets(flow),
+            flow.scaled_returned_packets(),
             flow.returned.is_some(),
         ),
     ];
@@ -69,13 +69,14 @@ fn event(flow: &Flow, id: &str) -> Value {
 
 fn network(flow: &Flow) -> Value {
     let bytes = flow.scaled_bytes().saturating_add(flow.scaled_returned_bytes());
-    let packets = flow.scaled_packets().saturating_add(scaled_returned_packets(flow));
+    let packets = flow.scaled_packets().saturating_add(flow.scaled_returned_packets());
     let mut network = Map::new();
     put(&mut network, "type", Some(flow.network.name()));
     put(&mut network, "bytes", Some(long(bytes)));
     put(&mut network, "packets", Some(long(packets)));
     put(&mut network, "transport", flow.protocol.and_then(|protocol| protocol.name()));
     put(&mut network, "iana_number", flow.protocol.map(|protocol| protocol.0.to_string()));
+    put(&mut network, "community_id", flow.community_id());
     put(&mut network, "vlan", flow.vlan.map(|id| json!({ "id": id.to_string() })));
     Value::Object(network)
 }
@@ -126,11 +127,6 @@ fn flag_names(flags: TcpFlags) -> Vec<&'static str> {
 fn defect_names(defects: Defects) -> Option<Vec<&'static str>> {
     let held = words::DEFECTS.into_iter().filter(|&(defect, _)| defects.contains(defect));
     (!defects.is_empty()).then(|| held.map(|(_, word)| word).collect())
-}
-
-fn scaled_returned_packets(flow: &Flow) -> u64 {
-    let packets = flow.returned.map_or(0, |returned| returned.packets);
-    packets.saturating_mul(flow.sampling_factor())
 }
 
 fn put(object: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>) {
