@@ -325,6 +325,9 @@ fn open(kind: Kind, anomaly: &Anomaly) -> Alert {
         sentence: anomaly.sentence.clone(),
         features: anomaly.features.clone(),
         related: anomaly.related.clone(),
+        services: anomaly.services.clone(),
+        flows: anomaly.flows.clone(),
+        sampled: anomaly.sampled,
         suppressed_by: None,
     }
 }
@@ -341,6 +344,9 @@ fn extend(alert: &mut Alert, kind: Kind, anomaly: &Anomaly) {
         alert.score = score;
         alert.sentence.clone_from(&anomaly.sentence);
         alert.features.clone_from(&anomaly.features);
+        alert.services.clone_from(&anomaly.services);
+        alert.flows.clone_from(&anomaly.flows);
+        alert.sampled = anomaly.sampled;
     }
 }
 

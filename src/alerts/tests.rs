@@ -23,6 +23,9 @@ fn anomaly(minute: i64, kind: Kind, score: f64) -> Anomaly {
         reasons: vec![],
         sentence: format!("minute {minute}"),
         related: vec![],
+        services: vec![],
+        flows: vec![],
+        sampled: None,
     }
 }
 

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::features::{Conversation, ConversationKey, HostKey, HostsWindow, PairsWindow};
-use crate::model::{Finding, Kind, Protocol, SettingError, is_group};
+use crate::model::{Finding, Kind, Protocol, ServicePort, SettingError, is_group};
 
 use super::alarms;
 use super::recent::{Recent, Saved, note_host};
@@ -355,6 +355,7 @@ impl Beacon {
                 100.0 * suspect.share,
             ),
             related: Vec::new(),
+            services: vec![ServicePort { protocol: Protocol(protocol), port }],
         })
     }
 }

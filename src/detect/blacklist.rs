@@ -256,6 +256,7 @@ fn finding(window: WindowSpan, host: HostKey, hits: Hits) -> Finding {
             window.seconds,
         ),
         related,
+        services: Vec::new(),
     }
 }
 

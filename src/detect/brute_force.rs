@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::features::{Conversation, HostKey, HostsWindow};
-use crate::model::{Finding, Kind, Protocol, SettingError, Subject};
+use crate::model::{Finding, Kind, Protocol, ServicePort, SettingError, Subject};
 
 use super::alarms;
 use super::recent::{Recent, Saved};
@@ -251,6 +251,7 @@ impl BruteForce {
                 service_words(Protocol::TCP.0, port),
             ),
             related: most_involved(related),
+            services: vec![ServicePort { protocol: Protocol::TCP, port }],
         }
     }
 }

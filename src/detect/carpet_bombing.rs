@@ -163,6 +163,7 @@ impl CarpetBombing {
                 window.span.seconds,
             ),
             related: most_involved(most.collect()),
+            services: Vec::new(),
         }
     }
 }

@@ -186,6 +186,7 @@ impl Detector for ChangePoint {
             features: told.map(|change| change.evidence(sum)).collect(),
             reason: self.reason(farthest, alarm.probability),
             related: Vec::new(),
+            services: Vec::new(),
         });
         self.state.recent.keep_newest(config.after_windows);
     }

@@ -135,6 +135,7 @@ impl DnsTunnel {
                 exchange.mean_up(),
             ),
             related: Vec::new(),
+            services: vec![c.service_port()],
         }
     }
 }

@@ -180,6 +180,7 @@ impl Detector for Entropy {
                     features: told.map(|shift| shift.evidence(sum)).collect(),
                     reason: self.reason(farthest, alarm.probability),
                     related: Vec::new(),
+                    services: Vec::new(),
                 });
             }
         }

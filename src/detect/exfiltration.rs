@@ -257,6 +257,7 @@ impl Exfiltration {
                 bytes_words(returned as f64),
             ),
             related: Vec::new(),
+            services: Vec::new(),
         })
     }
 }

@@ -132,6 +132,7 @@ impl IcmpTunnel {
                 bytes_words(bytes),
             ),
             related: Vec::new(),
+            services: vec![c.service_port()],
         }
     }
 }

@@ -287,6 +287,7 @@ impl Iqr {
                 worst.fence.upper,
             ),
             related: Vec::new(),
+            services: Vec::new(),
         }
     }
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::features::{HostKey, HostsWindow};
-use crate::model::{Finding, Kind, Protocol, SettingError, Subject};
+use crate::model::{Finding, Kind, Protocol, ServicePort, SettingError, Subject};
 
 use super::alarms;
 use super::recent::{Recent, Saved};
@@ -187,6 +187,10 @@ impl LateralMovement {
                 list_ports(&ports),
             ),
             related: servers.iter().take(Finding::MAX_RELATED).map(|server| server.ip()).collect(),
+            services: ports
+                .iter()
+                .map(|&port| ServicePort { protocol: Protocol::TCP, port })
+                .collect(),
         })
     }
 }

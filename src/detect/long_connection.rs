@@ -162,6 +162,7 @@ impl LongConnection {
                 service_words(c.protocol, c.port)
             ),
             related: Vec::new(),
+            services: vec![c.service_port()],
         }
     }
 }

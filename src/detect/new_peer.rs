@@ -137,6 +137,7 @@ impl Detector for NewPeer {
                         service_words(c.protocol, c.port),
                     ),
                     related: vec![c.client.ip()],
+                    services: vec![c.service_port()],
                 });
             }
         }

@@ -225,6 +225,7 @@ impl NewPort {
                 list_ports(new)
             ),
             related: Vec::new(),
+            services: Vec::new(),
         }
     }
 }

@@ -198,6 +198,7 @@ impl NewService {
             ],
             reason: format!("answered for the first time on {}", service_words(c.protocol, c.port)),
             related: clients.collect(),
+            services: vec![c.service_port()],
         }
     }
 }

@@ -234,6 +234,7 @@ impl PortScan {
                 list_ports(&worst.ports.first(9)),
             ),
             related: most_involved(counts),
+            services: Vec::new(),
         }
     }
 
@@ -275,6 +276,7 @@ impl PortScan {
             ],
             reason: format!("{what}{others} within {} s (threshold: {threshold})", span.seconds),
             related,
+            services: Vec::new(),
         }
     }
 }

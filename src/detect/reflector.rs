@@ -114,6 +114,7 @@ impl Reflector {
                 bytes_words(down),
             ),
             related: vec![c.client.ip()],
+            services: vec![c.service_port()],
         }
     }
 }

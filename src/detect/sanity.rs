@@ -188,6 +188,7 @@ fn finding(window: WindowSpan, source: IpAddr, odd: &Oddities) -> Finding {
         features,
         reason: format!("sent {} within {} s", clauses.join(", "), window.seconds),
         related: Vec::new(),
+        services: Vec::new(),
     }
 }
 

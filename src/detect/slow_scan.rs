@@ -397,6 +397,7 @@ impl SlowScan {
                 window.span.seconds
             ),
             related: most_involved(scan.hosts.iter().map(|host| (host.ip(), 1)).collect()),
+            services: Vec::new(),
         }
     }
 }

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::features::{Conversation, HostKey, HostsWindow};
-use crate::model::{Finding, Kind, Protocol, SettingError, Subject};
+use crate::model::{Finding, Kind, Protocol, ServicePort, SettingError, Subject};
 
 use super::rules::{
     Keys, LEAST_EVIDENCE, counted, fact, log_strength, most_involved, over_threshold,
@@ -155,6 +155,7 @@ impl SynFlood {
                 100.0 * unanswered / (service.attempts.max(1) as f64),
             ),
             related: most_involved(senders.collect()),
+            services: vec![ServicePort { protocol: Protocol::TCP, port }],
         }
     }
 }

@@ -153,6 +153,7 @@ impl TooManyPorts {
                 list_ports(&source.opened_ports.first(9)),
             ),
             related: Vec::new(),
+            services: Vec::new(),
         }
     }
 }

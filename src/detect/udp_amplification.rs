@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::features::{HostKey, HostsWindow};
-use crate::model::{Finding, Kind, Protocol, SettingError, Subject};
+use crate::model::{Finding, Kind, Protocol, ServicePort, SettingError, Subject};
 
 use super::rules::{
     Keys, LEAST_EVIDENCE, counted, fact, log_strength, most_involved, over_threshold,
@@ -141,6 +141,7 @@ impl UdpAmplification {
                 bytes_words(answers.asked as f64),
             ),
             related: most_involved(senders.collect()),
+            services: vec![ServicePort { protocol: Protocol::UDP, port }],
         }
     }
 }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::features::{ConversationKey, HostKey, HostsWindow};
-use crate::model::{Finding, Kind, SettingError, Subject};
+use crate::model::{Finding, Kind, Protocol, ServicePort, SettingError, Subject};
 
 use super::alarms;
 use super::recent::{Recent, Saved};
@@ -181,6 +181,7 @@ impl UnansweredStorm {
                 service_words(protocol, port),
             ),
             related: most_involved(servers.collect()),
+            services: vec![ServicePort { protocol: Protocol(protocol), port }],
         }
     }
 }

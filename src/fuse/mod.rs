@@ -66,6 +66,9 @@ fn anomaly(span: WindowSpan, subject: Subject, mut findings: Vec<(Score, Finding
         sentence: sentence(subject, &telling_reasons(&findings)),
         reasons,
         related: related(&findings),
+        services: unique(findings.iter().flat_map(|(_, finding)| finding.services.iter().copied())),
+        flows: Vec::new(),
+        sampled: None,
     }
 }
 
@@ -149,6 +152,7 @@ mod tests {
             features: vec![],
             reason: reason.into(),
             related: vec![],
+            services: vec![],
         }
     }
 

@@ -4,7 +4,10 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FeatureEvidence, Kind, Score, Severity, Subject, Timestamp, document_id};
+use super::{
+    FeatureEvidence, FlowEvidence, Kind, SampledCounts, Score, ServicePort, Severity, Subject,
+    Timestamp, document_id,
+};
 
 /// Anomalies of one kind and one subject over consecutive windows, with a life.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +34,15 @@ pub struct Alert {
     pub features: Vec<FeatureEvidence>,
     /// Other hosts of all windows, at most [`Alert::MAX_RELATED`].
     pub related: Vec<IpAddr>,
+    /// Services of the worst window.
+    #[serde(default)]
+    pub services: Vec<ServicePort>,
+    /// Largest flows of the worst window.
+    #[serde(default)]
+    pub flows: Vec<FlowEvidence>,
+    /// Where the counts of the worst window stand on sampled packets.
+    #[serde(default)]
+    pub sampled: Option<SampledCounts>,
     /// The exception that covers the alert, in words; such an alert asks nobody for attention.
     pub suppressed_by: Option<String>,
 }

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::{FeatureEvidence, Kind, Score, Severity, Subject, WindowSpan, document_id};
+use super::{
+    FeatureEvidence, FlowEvidence, Kind, SampledCounts, Score, ServicePort, Severity, Subject,
+    WindowSpan, document_id,
+};
 
 /// A fact: this subject was abnormal in this window, and why. A function of the flows, the settings
 /// and the starting snapshot alone.
@@ -30,6 +33,13 @@ pub struct Anomaly {
     pub sentence: String,
     /// Other hosts involved, most involved first.
     pub related: Vec<IpAddr>,
+    /// The services that it is about, those of the worst finding first; empty when it is about no
+    /// particular one.
+    pub services: Vec<ServicePort>,
+    /// The largest flows behind it, at most [`Anomaly::MAX_FLOWS`].
+    pub flows: Vec<FlowEvidence>,
+    /// Where its counts stand on sampled packets.
+    pub sampled: Option<SampledCounts>,
 }
 
 /// One detector's part in an anomaly.
@@ -46,6 +56,9 @@ pub struct DetectorVerdict {
 }
 
 impl Anomaly {
+    /// How many flows an anomaly shows.
+    pub const MAX_FLOWS: usize = 5;
+
     /// The id: a function of window and subject, so that the same input writes the same document.
     pub fn id(&self) -> String {
         document_id(&[

@@ -7,7 +7,10 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
-use super::{Alert, Anomaly, FeatureEvidence, Kind, Subject, Technique, WindowSpan};
+use super::{
+    Alert, Anomaly, FeatureEvidence, FlowEvidence, Kind, SampledCounts, ServicePort, Subject,
+    Technique, WindowSpan,
+};
 
 /// The ECS version that the documents follow.
 pub(super) const ECS_VERSION: &str = "9.4.0";
@@ -82,6 +85,7 @@ pub fn anomaly_document(anomaly: &Anomaly) -> Value {
             "reasons": anomaly.reasons,
         }},
     });
+    add_evidence(&mut document, "anomaly", (&anomaly.services, &anomaly.flows, anomaly.sampled));
     add_hosts(&mut document, anomaly.subject, &anomaly.related);
     add_threat(&mut document, &anomaly.kinds);
     document
@@ -124,6 +128,7 @@ pub fn alert_document(alert: &Alert) -> Value {
     if let Some(exception) = &alert.suppressed_by {
         document["flowsentry"]["alert"]["suppressed_by"] = json!(exception);
     }
+    add_evidence(&mut document, "alert", (&alert.services, &alert.flows, alert.sampled));
     add_hosts(&mut document, alert.subject, &alert.related);
     add_threat(&mut document, &[alert.kind]);
     document
@@ -195,6 +200,57 @@ fn feature_list(features: &[FeatureEvidence]) -> Vec<Value> {
     features.iter().map(object).collect()
 }
 
+/// Adds services, flows and the error of sampled counts under `flowsentry.<part>`, and the ids of the
+/// flows as `network.community_id`, by which the documents of the flows are found.
+fn add_evidence(
+    document: &mut Value,
+    part: &str,
+    (services, flows, sampled): (&[ServicePort], &[FlowEvidence], Option<SampledCounts>),
+) {
+    let own = &mut document["flowsentry"][part];
+    if !services.is_empty() {
+        own["services"] = services.iter().map(ServicePort::to_string).collect();
+    }
+    if !flows.is_empty() {
+        own["flows"] = flows.iter().map(flow_object).collect();
+    }
+    if let Some(counts) = sampled {
+        own["sampling"] = json!({
+            "factor": rounded(counts.factor()),
+            "packets": counts.seen_packets,
+            "error": rounded(counts.relative_error()),
+        });
+    }
+    let ids = unique(flows.iter().filter_map(FlowEvidence::community_id));
+    if !ids.is_empty() {
+        document["network"] = json!({ "community_id": ids });
+    }
+}
+
+fn flow_object(flow: &FlowEvidence) -> Value {
+    let mut object = json!({ "start": flow.start, "end": flow.end, "packets": flow.packets });
+    let ends = [
+        ("source", flow.source, Some(flow.bytes)),
+        ("destination", flow.destination, Some(flow.returned_bytes).filter(|&bytes| bytes > 0)),
+    ];
+    for (name, end, bytes) in ends {
+        let fields = [
+            ("ip", end.ip.map(|ip| json!(ip))),
+            ("port", end.port.map(|port| json!(port))),
+            ("bytes", bytes.map(|bytes| json!(bytes))),
+        ];
+        let present = fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        object[name] = Value::Object(present.collect());
+    }
+    if let Some(protocol) = flow.protocol {
+        object["transport"] = protocol.to_string().into();
+    }
+    if let Some(id) = flow.community_id() {
+        object["community_id"] = id.into();
+    }
+    object
+}
+
 /// Adds `source.ip`, `destination.ip`, `observer.ip` and `related.ip`.
 fn add_hosts(document: &mut Value, subject: Subject, related: &[IpAddr]) {
     let mut all = Vec::new();
@@ -255,7 +311,11 @@ fn number(value: f64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AlertStatus, DetectorVerdict, Score, Timestamp};
+    use crate::model::{AlertStatus, DetectorVerdict, Endpoint, Protocol, Score, Timestamp};
+
+    fn end(ip: &str, port: u16) -> Endpoint {
+        Endpoint { ip: Some(ip.parse().unwrap()), port: Some(port) }
+    }
 
     fn anomaly() -> Anomaly {
         Anomaly {
@@ -286,6 +346,19 @@ mod tests {
             reasons: vec!["tried 150 ports".into()],
             sentence: "10.77.0.66 tried 150 ports.".into(),
             related: vec!["10.77.0.21".parse().unwrap()],
+            services: vec![ServicePort { protocol: Protocol::TCP, port: 22 }],
+            flows: vec![FlowEvidence {
+                start: "2026-11-21T10:00:07Z".parse().unwrap(),
+                end: "2026-11-21T10:00:09.5Z".parse().unwrap(),
+                source: end("10.77.0.66", 40_000),
+                destination: end("10.77.0.21", 22),
+                protocol: Some(Protocol::TCP),
+                icmp: None,
+                bytes: 5_000,
+                returned_bytes: 700,
+                packets: 12,
+            }],
+            sampled: Some(SampledCounts { seen_packets: 96, packets: 9_600 }),
         }
     }
 
@@ -309,6 +382,9 @@ mod tests {
             sentence: anomaly.sentence.clone(),
             features: anomaly.features.clone(),
             related: anomaly.related.clone(),
+            services: anomaly.services.clone(),
+            flows: anomaly.flows.clone(),
+            sampled: anomaly.sampled,
             suppressed_by: None,
         };
         insta::assert_json_snapshot!(alert_document(&alert));

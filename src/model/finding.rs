@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Subject, WindowSpan};
+use super::{Kind, ServicePort, Subject, WindowSpan};
 
 /// What one detector says about one subject in one window.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,8 @@ pub struct Finding {
     /// Other hosts involved (victims, peers), most involved first, at most
     /// [`Finding::MAX_RELATED`].
     pub related: Vec<IpAddr>,
+    /// The services that it is about; empty when it is about no particular one.
+    pub services: Vec<ServicePort>,
 }
 
 impl Finding {

@@ -46,6 +46,8 @@ pub struct AlertEntry {
     pub status: String,
     /// The numbers behind it, at most [`MOST_FEATURES`].
     pub features: Vec<FeatureLine>,
+    /// The largest flows behind it, at most [`MOST_FLOWS`].
+    pub flows: Vec<FlowLine>,
     /// MITRE ATT&CK techniques.
     pub techniques: Vec<TechniqueLine>,
     /// The line to paste into the exceptions when this is benign.
@@ -69,6 +71,23 @@ pub struct FeatureLine {
     pub usual: String,
 }
 
+/// One flow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FlowLine {
+    /// `10.0.0.66:40000`.
+    pub from: String,
+    /// `10.0.0.21:22`.
+    pub to: String,
+    /// `tcp`; empty where the record does not say.
+    pub transport: String,
+    /// Both directions, scaled by sampling.
+    pub bytes: u64,
+    /// Local clock time of its end.
+    pub at: String,
+    /// `network.community_id` of the flow's own document; empty where it has none.
+    pub id: String,
+}
+
 /// One MITRE ATT&CK technique.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TechniqueLine {
@@ -80,6 +99,8 @@ pub struct TechniqueLine {
 
 /// How many alerts a report lists; a mail of more is not read.
 pub const MOST_ALERTS: usize = 20;
+/// How many flows an alert shows.
+pub const MOST_FLOWS: usize = 3;
 /// How many numbers an alert shows.
 pub const MOST_FEATURES: usize = 4;
 
@@ -112,6 +133,7 @@ fn entry(alert: &StoredAlert, day: Day) -> AlertEntry {
         count: number(document, "/flowsentry/alert/count").map_or(1, |count| count as u64),
         status: text(document, "/flowsentry/alert/status"),
         features: list(document, "/flowsentry/alert/features", MOST_FEATURES, feature),
+        flows: list(document, "/flowsentry/alert/flows", MOST_FLOWS, |value| flow(value, day)),
         techniques: techniques(document),
         exception: Some(exception).filter(|line| !line.is_empty()),
     }
@@ -137,6 +159,26 @@ fn feature(document: &Value) -> FeatureLine {
         lower,
         upper,
         usual: usual.join(", "),
+    }
+}
+
+fn flow(document: &Value, day: Day) -> FlowLine {
+    let end = |name: &str| {
+        let ip = text(document, &format!("/{name}/ip"));
+        match number(document, &format!("/{name}/port")) {
+            Some(port) if ip.contains(':') => format!("[{ip}]:{port}"),
+            Some(port) => format!("{ip}:{port}"),
+            None => ip,
+        }
+    };
+    let bytes = |name| number(document, name).unwrap_or_default();
+    FlowLine {
+        from: end("source"),
+        to: end("destination"),
+        transport: text(document, "/transport"),
+        bytes: (bytes("/source/bytes") + bytes("/destination/bytes")) as u64,
+        at: time(document, "/end").map_or_else(String::new, |end| day.clock(end)),
+        id: text(document, "/community_id"),
     }
 }
 

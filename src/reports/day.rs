@@ -89,7 +89,8 @@ impl Day {
         if first == last { first } else { format!("{first}–{last}") }
     }
 
-    fn clock(self, time: Timestamp) -> String {
+    /// Returns the local clock time, with the day of the month where it is another day.
+    pub fn clock(self, time: Timestamp) -> String {
         // the end of the day is written as its last moment: 24:00 would read as the next day
         let is_inside = self.from() <= time && time <= self.to();
         match time {

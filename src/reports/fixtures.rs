@@ -211,6 +211,14 @@ fn alerts() -> Alerts {
         upper: Some(20.0),
         usual: usual.to_owned(),
     };
+    let flow = |from: &str, to: &str, bytes| FlowLine {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        transport: "tcp".to_owned(),
+        bytes,
+        at: "03:12".to_owned(),
+        id: "1:vzZ+MytCxXL+ha9tYryWBDEXcoU=".to_owned(),
+    };
     let scan = AlertEntry {
         id: "5b0d1c8a9e7f4a3db2c6d1e0f9a8b7c6".to_owned(),
         title: Kind::PortScanVertical.title().to_owned(),
@@ -226,6 +234,10 @@ fn alerts() -> Alerts {
         features: vec![
             feature("uniqDstPorts", 1512.0, "usually 3, at most 20"),
             feature("sumOfFlows", 1519.0, "usually 41, at most 260"),
+        ],
+        flows: vec![
+            flow("10.77.0.21:40112", "10.77.1.5:22", 2_180),
+            flow("10.77.0.21:40113", "10.77.1.5:443", 960),
         ],
         techniques: vec![TechniqueLine {
             id: "T1046".to_owned(),
@@ -243,6 +255,7 @@ fn alerts() -> Alerts {
         count: 4,
         status: "acknowledged".to_owned(),
         features: vec![feature("sumOfBytes", 18_204_113.0, "")],
+        flows: vec![],
         techniques: vec![TechniqueLine {
             id: "T1071".to_owned(),
             name: "Application Layer Protocol".to_owned(),

@@ -28,7 +28,10 @@ mod verdict;
 
 use serde::Serialize;
 
-pub use alerts::{AlertEntry, Alerts, FeatureLine, MOST_ALERTS, MOST_FEATURES, TechniqueLine};
+pub use alerts::{
+    AlertEntry, Alerts, FeatureLine, FlowLine, MOST_ALERTS, MOST_FEATURES, MOST_FLOWS,
+    TechniqueLine,
+};
 pub use attacks::{Attacks, HourAnomalies, KindCount, SeverityCount};
 pub use collect::Scope;
 pub use day::{Day, Hour, Period};

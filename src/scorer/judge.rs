@@ -2,10 +2,11 @@
 
 use crate::alerts::{self, Alerts, SharedRules};
 use crate::detect::{Detector, RestoreError};
-use crate::features::{ClosedWindow, HostsWindow, Notes, Position};
+use crate::features::{ClosedWindow, Conversation, HostsWindow, Notes, Position};
 use crate::fuse::fuse;
 use crate::model::{Finding, Timestamp, WindowSpan};
 
+use super::evidence::Conversations;
 use super::observer::Observer;
 use super::state::{Learned, LogPosition, State};
 use super::{Counters, Output, Settings, summary};
@@ -43,7 +44,7 @@ impl Judge {
                     .detectors
                     .iter_mut()
                     .for_each(|d| d.close_pairs(window, &mut findings));
-                self.judge(window.span, findings, output);
+                self.judge((window.span, &window.conversations), findings, output);
                 None
             }
             ClosedWindow::Hosts(window) => {
@@ -54,7 +55,7 @@ impl Judge {
                     .detectors
                     .iter_mut()
                     .for_each(|d| d.close_hosts(window, &mut findings));
-                self.judge(window.span, findings, output);
+                self.judge((window.span, &window.conversations), findings, output);
                 Some(window.span.end())
             }
         }
@@ -78,9 +79,18 @@ impl Judge {
         self.observer.counters.destinations += window.destinations.len() as u64;
     }
 
-    fn judge(&mut self, span: WindowSpan, findings: Vec<Finding>, output: &mut Vec<Output>) {
+    fn judge(
+        &mut self,
+        (span, conversations): (WindowSpan, &[Conversation]),
+        findings: Vec<Finding>,
+        output: &mut Vec<Output>,
+    ) {
         let mut changed = Vec::new();
-        let anomalies = fuse(span, findings);
+        let mut anomalies = fuse(span, findings);
+        if !anomalies.is_empty() {
+            let conversations = Conversations::new(conversations);
+            anomalies.iter_mut().for_each(|anomaly| conversations.explain(anomaly));
+        }
         self.observer.counters.anomalies += anomalies.len() as u64;
         self.alerts.fold(span.end(), &anomalies, &mut changed);
         output.extend(anomalies.into_iter().map(Output::Anomaly));

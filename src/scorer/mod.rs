@@ -7,6 +7,7 @@
 //! With several workers the same is done in two stages: a [`Fold`] per source partition makes
 //! partials, one [`MergedScorer`] judges those of all.
 
+mod evidence;
 mod fold;
 mod judge;
 mod merged;
@@ -213,6 +214,7 @@ mod tests {
                     features: vec![],
                     reason: format!("sent {} bytes", host.counters.bytes),
                     related: vec![],
+                    services: Vec::new(),
                 });
             }
         }

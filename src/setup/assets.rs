@@ -21,7 +21,7 @@ pub use render::{constant_keyword_probe, render};
 
 /// The schema of all objects: grows with every change to a file of `index-templates/` that an
 /// installation must take over.
-pub const SCHEMA: u64 = 2;
+pub const SCHEMA: u64 = 3;
 
 /// Who manages the objects, under `_meta.managed_by`.
 const MANAGER: &str = "flowsentry";

@@ -29,6 +29,9 @@ fn anomaly(source: &str, kinds: &[(Kind, f64)]) -> Anomaly {
         reasons: vec![],
         sentence: "It did.".to_owned(),
         related: vec![],
+        services: vec![],
+        flows: vec![],
+        sampled: None,
     }
 }
 
@@ -109,6 +112,9 @@ fn alert(kind: Kind, source: &str, hours: i64) -> Alert {
         sentence: "It did.".to_owned(),
         features: vec![],
         related: vec![],
+        services: vec![],
+        flows: vec![],
+        sampled: None,
         suppressed_by: None,
     }
 }

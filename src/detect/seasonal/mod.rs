@@ -415,6 +415,7 @@ fn finding(
             one_in(alarm.probability),
         ),
         related: Vec::new(),
+        services: Vec::new(),
     }
 }
 

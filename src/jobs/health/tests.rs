@@ -165,6 +165,9 @@ fn anomaly(hour: Timestamp, index: u32) -> Anomaly {
         reasons: Vec::new(),
         sentence: "Made for a test.".to_owned(),
         related: Vec::new(),
+        services: vec![],
+        flows: vec![],
+        sampled: None,
     }
 }
 

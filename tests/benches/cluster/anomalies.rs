@@ -79,5 +79,8 @@ fn anomaly(day: Timestamp, number: usize) -> Anomaly {
         sentence: format!("{} {reason}.", host(0)),
         reasons: vec![reason, "talked to a port that nobody used before".to_owned()],
         related: (77..82).map(host).collect(),
+        services: vec![],
+        flows: vec![],
+        sampled: None,
     }
 }
