@@ -11,6 +11,7 @@ pub mod detect;
 pub mod enrich;
 pub mod evaluate;
 pub mod features;
+pub mod feeds;
 pub mod formats;
 pub mod fuse;
 pub mod jobs;

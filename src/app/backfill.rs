@@ -21,9 +21,9 @@ use crate::sources::{PartitionSource, Partitions, SourceError};
 use crate::stores::{EmbeddedConfig, EmbeddedStore, Family, Namespace, SearchRequest, Sort, Store};
 
 use super::common::{
-    detect_context, now, open_enrichment, open_store, open_store_to_write, read_blacklists,
-    summary_text,
+    detect_context, now, open_enrichment, open_store, open_store_to_write, summary_text,
 };
+use super::feeds::read_lists;
 use super::kafka::{Judge, Readable};
 use super::progress::Bar;
 use super::run::signalled;
@@ -98,7 +98,7 @@ fn judge_stretch(config: &Config, args: &BackfillArgs) -> anyhow::Result<Done> {
     let progress = Bar::new("scoring", Some(flows));
     let stop = stop_on_signal()?;
     let context = detect_context(config, SharedList::default());
-    context.blacklist.set(Arc::new(read_blacklists(&config.detectors.blacklist.files)?));
+    context.blacklist.set(Arc::new(read_lists(config, &[])?.0));
     let judge = Judge {
         config,
         store: Arc::clone(&target),

@@ -11,7 +11,7 @@ use chrono::Utc;
 use crate::alerts::{SharedRules, Withheld};
 use crate::cli::Mode;
 use crate::config::{Config, DeadLetterSettings};
-use crate::detect::{self, Blacklist, Detector, SharedList};
+use crate::detect::{self, Detector, Entries, SharedList};
 use crate::enrich::{Enricher, SharedEnricher};
 use crate::model::Timestamp;
 use crate::pipeline::{DeadLetters, Stop, Summary};
@@ -95,8 +95,8 @@ pub(super) fn open_embedded(config: &Config) -> anyhow::Result<EmbeddedStore> {
         .with_context(|| format!("opening the store in `{}`", path.display()))
 }
 
-/// Reads lists of addresses into one.
-pub(super) fn read_blacklists(paths: &[PathBuf]) -> anyhow::Result<Blacklist> {
+/// Reads files of addresses into one list.
+pub(super) fn read_entries(paths: &[PathBuf]) -> anyhow::Result<Entries> {
     let mut bytes = Vec::new();
     for path in paths {
         let read = std::fs::read(path)
@@ -104,7 +104,7 @@ pub(super) fn read_blacklists(paths: &[PathBuf]) -> anyhow::Result<Blacklist> {
         bytes.extend_from_slice(&read);
         bytes.push(b'\n');
     }
-    Ok(Blacklist::parse(&bytes))
+    Ok(Entries::parse(&bytes))
 }
 
 /// Reads the files of the settings that tell places and names; `None` when there are none.

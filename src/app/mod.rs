@@ -10,6 +10,7 @@ mod evaluate;
 mod exception;
 mod export;
 mod feedback;
+mod feeds;
 mod health;
 mod kafka;
 mod logged;
@@ -91,6 +92,7 @@ fn run_command(cli: &Cli) -> anyhow::Result<Outcome> {
             DeadLetterWhat::Replay(args) => deadletter::replay(&config, args),
         },
         Command::Exception(args) => exception::exception(&config, &args.what),
+        Command::Blacklist(args) => feeds::blacklist(&config, args),
         Command::Feedback(args) => feedback::feedback(&config, args),
         Command::Demo(_) | Command::Export(_) => Ok(Outcome::Done),
     }

@@ -1,7 +1,7 @@
 //! `run`: the worker.
 //!
-//! One blocking task scores; beside it jobs run by the clock: health checks, reports, retention, and
-//! the reload of changed files. A signal stops the input, everything is awaited, nothing is
+//! One blocking task scores; beside it jobs run by the clock: health checks, reports, retention,
+//! lists of addresses, and the reload of changed files. A signal stops the input, everything is awaited, nothing is
 //! left half written.
 
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::cli::{Mode, RunArgs};
 use crate::config::Config;
 use crate::detect::SharedList;
 use crate::enrich::{Enricher, SharedEnricher};
+use crate::feeds;
 use crate::jobs::{
     Cadence, Election, Job, Owner, Runner, Schedule, Watermark, drive, is_asked_within,
 };
@@ -27,8 +28,9 @@ use crate::stores::Store;
 
 use super::common::{
     Patience, ScorerFactory, detect_context, ensure_set_up, now, open_cluster, open_dead_letters,
-    open_enrichment, present, read_blacklists, store_on, withheld_words,
+    open_enrichment, present, store_on, withheld_words,
 };
+use super::feeds::{Refreshing, read_lists};
 use super::kafka::{Judge, Readable, Topics};
 use super::logged::LoggedProgress;
 use super::reload::Watched;
@@ -256,8 +258,16 @@ impl Worker {
         let mut jobs = vec![
             self.spawn_job(health, &election, asked, Self::check_health),
             self.spawn_job(report, &election, asked, Self::write_report),
-            self.spawn_repeated(RELOAD_PAUSE, asked, self.reload_files()),
         ];
+        let mut reload = self.reload_files();
+        // What changes from here on is seen: feeds come soon.
+        reload(self);
+        jobs.push(self.spawn_repeated(RELOAD_PAUSE, asked, reload));
+        if self.mode == Mode::Detect
+            && let Some(refreshing) = Refreshing::new(&self.config, &self.store)?
+        {
+            jobs.push(tokio::spawn(refreshing.run(asked.clone())));
+        }
         let refresh_pause = Duration::from_secs(self.config.alerts.refresh_seconds.into());
         let mut refresher = Refresher::new(&self.config, &self.store, self.rules.clone())?;
         jobs.push(self.spawn_repeated(refresh_pause, asked, move |_| refresher.refresh()));
@@ -321,9 +331,15 @@ impl Worker {
     }
 
     fn load_blacklist(&self) -> anyhow::Result<()> {
-        let list = read_blacklists(&self.config.detectors.blacklist.files)?;
-        if list.rejected() > 0 {
-            warn!(lines = list.rejected(), samples = ?list.rejected_samples(), "blacklist lines cannot be read");
+        let (list, own) = read_lists(&self.config, &[])?;
+        if own.rejected() > 0 {
+            warn!(lines = own.rejected(), samples = ?own.rejected_samples(), "blacklist lines cannot be read");
+        }
+        if list.beyond() > 0 {
+            warn!(
+                entries = list.beyond(),
+                "listed addresses go beyond `max_entries` and are left out"
+            );
         }
         info!(entries = list.len(), "blacklist loaded");
         self.blacklist.set(Arc::new(list));
@@ -340,7 +356,9 @@ impl Worker {
 
     /// Reads files again that have changed.
     fn reload_files(&self) -> impl FnMut(&Self) + Send + 'static {
-        let mut blacklists = Watched::new(self.config.detectors.blacklist.files.clone());
+        let settings = &self.config.detectors.blacklist;
+        let fetched = feeds::files(settings, &self.config.feeds_path());
+        let mut blacklists = Watched::new([settings.files.clone(), fetched].concat());
         let mut enrichment = Watched::new(self.config.enrichment.files());
         move |worker| {
             blacklists.look("blacklist", || worker.load_blacklist());

@@ -18,8 +18,9 @@ use crate::stores::Store;
 
 use super::common::{
     ScorerFactory, detect_context, open_dead_letters, open_enrichment, open_store_to_write,
-    present, read_blacklists, summary_text,
+    present, summary_text,
 };
+use super::feeds::read_lists;
 use super::progress::Bar;
 use super::{Outcome, rules};
 
@@ -35,10 +36,8 @@ pub(super) fn score(config: &Config, args: &ScoreArgs) -> anyhow::Result<Outcome
             Some(format_named(name).map_err(|problem| anyhow::anyhow!("`--format` {problem}"))?)
         }
     };
-    let mut lists = config.detectors.blacklist.files.clone();
-    lists.extend(args.blacklist.iter().cloned());
     let context = detect_context(config, SharedList::default());
-    context.blacklist.set(Arc::new(read_blacklists(&lists)?));
+    context.blacklist.set(Arc::new(read_lists(config, &args.blacklist)?.0));
     let letters = match &args.dead_letters {
         Some(path) => DeadLetterSettings { path: Some(path.clone()), ..Default::default() },
         None => config.dead_letters.clone(),

@@ -1,5 +1,6 @@
 //! The command line: what can be asked for. `app` does it.
 
+mod blacklist;
 mod triage;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use crate::config::Override;
 use crate::model::Timestamp;
 use crate::stores::{Flavour, ServerVersion};
 
+pub use blacklist::{BlacklistArgs, BlacklistWhat, RefreshListsArgs, ShowListsArgs};
 pub use triage::{
     AddExceptionArgs, ExceptionArgs, ExceptionWhat, FeedbackArgs, FeedbackWhat, ListExceptionsArgs,
     ListFeedbackArgs, RemoveExceptionArgs, RevertArgs, ScopeArgs, TestExceptionArgs, Until,
@@ -64,6 +66,8 @@ pub enum Command {
     ///
     /// Anomalies stay as they are. A running worker follows within `alerts.refresh_seconds`.
     Feedback(FeedbackArgs),
+    /// Fetch lists of addresses now, or see what they hold and how old they are.
+    Blacklist(BlacklistArgs),
     /// Show everything on 24 simulated hours, without any service.
     Demo(DemoArgs),
     /// Make a cluster ready: policies, pipelines, templates and indices; proves that they work.

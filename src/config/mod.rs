@@ -20,7 +20,7 @@ use crate::sources::CaptureLimits;
 use crate::sources::kafka::KafkaInput;
 use crate::sources::search::SearchInput;
 use crate::stores::Namespace;
-use crate::{alerts, detect, enrich, formats, jobs, scorer, setup};
+use crate::{alerts, detect, enrich, feeds, formats, jobs, scorer, setup};
 
 pub use deadletters::DeadLetterSettings;
 pub use output::{EmbeddedOutput, OutputSettings};
@@ -312,6 +312,8 @@ impl Config {
         self.windows.check()?;
         self.networks.check()?;
         detect::check(&self.detectors)?;
+        feeds::check(&self.detectors.blacklist)?;
+        self.feed_schedule()?;
         self.alerts.check()?;
         self.enrichment.check()?;
         self.health.check()?;
@@ -356,6 +358,20 @@ impl Config {
     /// Folder of the embedded store.
     pub fn store_path(&self) -> PathBuf {
         self.output.embedded.path.clone().unwrap_or_else(|| self.path.data.join("store"))
+    }
+
+    /// Folder of the last good lists of addresses.
+    pub fn feeds_path(&self) -> PathBuf {
+        self.path.data.join("feeds")
+    }
+
+    /// When lists of addresses are fetched; its times are UTC.
+    ///
+    /// # Errors
+    /// When it is no cron expression.
+    pub fn feed_schedule(&self) -> Result<jobs::Schedule, SettingError> {
+        jobs::Schedule::parse(&self.detectors.blacklist.refresh)
+            .map_err(|error| SettingError::new("detectors.blacklist.refresh", error))
     }
 
     /// Folder of the written reports.

@@ -4,6 +4,7 @@
 //! its peers are related; a contact that our side opened weighs more than a probe from outside.
 
 mod list;
+mod settings;
 mod shared;
 
 use std::path::PathBuf;
@@ -23,7 +24,8 @@ use super::rules::{
 };
 use super::{Configured, Context, Detector, NotesError, Settings};
 
-pub use list::Blacklist;
+pub use list::{Blacklist, Entries, NamedList};
+pub use settings::{FeedSettings, FeedSslSettings};
 pub use shared::SharedList;
 
 const ID: &str = "blacklist";
@@ -31,6 +33,8 @@ const ID: &str = "blacklist";
 const PROBABILITY: f64 = 1e-4;
 /// A thousand flows in a window add all that counting can add.
 const TOP: f64 = 1_000.0;
+/// How many lists a finding names.
+const NAMED_LISTS: usize = 3;
 
 /// Settings of the detector `blacklist`. The files are read at the edge, which hands their content
 /// over by [`SharedList`], so that it can change at any time.
@@ -42,6 +46,20 @@ pub struct Config {
     /// Files of listed addresses and prefixes, one a line or separated by commas; read again when
     /// they change.
     pub files: Vec<PathBuf>,
+    /// Lists that are fetched on schedule, from addresses or files. What was fetched last is kept in
+    /// `feeds` in `path.data` and used for as long as nothing better comes.
+    pub feeds: Vec<FeedSettings>,
+    /// When feeds are fetched: a cron expression in UTC. Every worker fetches for itself, so that
+    /// none needs another; the same moment keeps their lists equal. What fails is tried again after
+    /// a quarter of an hour.
+    pub refresh: String,
+    /// Most seconds that fetching one feed may take (1–3,600).
+    pub timeout_seconds: u32,
+    /// `ssl.*`.
+    pub ssl: FeedSslSettings,
+    /// Addresses and prefixes in all lists together, at least 1; some 30 bytes each, several times
+    /// that while lists are read. What goes beyond is counted and left out, the last feeds first.
+    pub max_entries: usize,
     /// Listed addresses that are noted in one window (60 s); at least 1. Up to 2 KB each. In a
     /// window with more, an even sample of them is named.
     pub max_hosts: usize,
@@ -49,7 +67,16 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { enabled: true, files: Vec::new(), max_hosts: 10_000 }
+        Self {
+            enabled: true,
+            files: Vec::new(),
+            feeds: Vec::new(),
+            refresh: "17 */6 * * *".to_owned(),
+            timeout_seconds: 60,
+            ssl: FeedSslSettings::default(),
+            max_entries: 1_000_000,
+            max_hosts: 10_000,
+        }
     }
 }
 
@@ -59,7 +86,14 @@ impl Configured for Config {
     }
 
     fn check(&self) -> Result<(), SettingError> {
-        Keys(ID).at_least("max_hosts", self.max_hosts as u64, 1)
+        let keys = Keys(ID);
+        keys.at_least("max_hosts", self.max_hosts as u64, 1)?;
+        keys.at_least("max_entries", self.max_entries as u64, 1)?;
+        if !(1..=3_600).contains(&self.timeout_seconds) {
+            let problem = format!("must lie between 1 and 3600, got {}", self.timeout_seconds);
+            return Err(SettingError::new(format!("detectors.{ID}.timeout_seconds"), problem));
+        }
+        settings::check(&self.feeds)
     }
 
     fn build(&self, _settings: &Settings, context: &Context) -> Box<dyn Detector> {
@@ -180,9 +214,7 @@ impl Detector for Listed {
     }
 
     fn observe(&mut self, flow: &Flow, window: WindowSpan) {
-        if let Some((generation, list)) = self.shared.newer_than(self.generation) {
-            (self.generation, self.list) = (generation, list);
-        }
+        self.follow();
         if self.list.is_empty() {
             return;
         }
@@ -197,8 +229,15 @@ impl Detector for Listed {
     }
 
     fn close_hosts(&mut self, window: &HostsWindow, findings: &mut Vec<Finding>) {
+        // A judge of partials sees no flows.
+        self.follow();
         let noted = self.pending.take_until(window.span.start);
-        findings.extend(noted.into_iter().map(|(host, hits)| finding(window.span, host, hits)));
+        let list = &self.list;
+        findings.extend(
+            noted
+                .into_iter()
+                .map(|(host, hits)| finding(window.span, host, hits, &list.lists_of(host.ip()))),
+        );
     }
 
     fn take_notes(&mut self, start: Timestamp) -> Vec<Vec<u8>> {
@@ -215,9 +254,43 @@ impl Listed {
         let (generation, list) = shared.current();
         Self { shared, list, generation, pending: Pending::new(config.max_hosts) }
     }
+
+    /// Takes over a list that was swapped.
+    fn follow(&mut self) {
+        if let Some((generation, list)) = self.shared.newer_than(self.generation) {
+            (self.generation, self.list) = (generation, list);
+        }
+    }
 }
 
-fn finding(window: WindowSpan, host: HostKey, hits: Hits) -> Finding {
+/// Lists in words, with their age at `end`: ` by a (3 hours old), b (2 days old) and 1 more`.
+fn listed_by(lists: &[&NamedList], end: Timestamp) -> String {
+    let named = lists.iter().take(NAMED_LISTS);
+    let mut words: Vec<_> =
+        named.map(|list| format!("{} ({})", list.name, age_words(list.age_hours(end)))).collect();
+    match words.len() {
+        0 => return String::new(),
+        _ if lists.len() > NAMED_LISTS => words.push(format!("{} more", lists.len() - NAMED_LISTS)),
+        _ => {}
+    }
+    match words.split_last() {
+        Some((last, [])) => format!(" by {last}"),
+        Some((last, rest)) => format!(" by {} and {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
+fn age_words(hours: f64) -> String {
+    match hours {
+        hours if hours < 0.0 => "fetched later".to_owned(),
+        hours if hours < 1.0 => "less than an hour old".to_owned(),
+        hours if hours < 48.0 => format!("{} old", counted(hours as u64, "hour")),
+        hours => format!("{} old", counted((hours / 24.0) as u64, "day")),
+    }
+}
+
+fn finding(window: WindowSpan, host: HostKey, hits: Hits, lists: &[&NamedList]) -> Finding {
+    let end = window.start.plus_seconds(i64::from(window.seconds));
     let strength = hits.strength();
     let mut ports: Vec<_> = hits.ports.iter().map(|&(port, _)| port).collect();
     ports.sort_unstable();
@@ -237,6 +310,15 @@ fn finding(window: WindowSpan, host: HostKey, hits: Hits) -> Finding {
         (0, served) => format!("{} opened by it", counted(served, "contact")),
         (sought, _) => format!("{} to it", counted(sought, "contact")),
     };
+    let mut features = vec![
+        fact("flows_from_listed", hits.from as f64),
+        fact("flows_to_listed", hits.to as f64),
+        fact("contacts_to_listed", hits.sought as f64),
+    ];
+    let ages = lists.iter().map(|list| list.age_hours(end).max(0.0));
+    if let Some(age) = ages.min_by(f64::total_cmp) {
+        features.push(fact("list_age_hours", age));
+    }
     Finding {
         detector: ID,
         kind: Kind::Blacklist,
@@ -244,13 +326,10 @@ fn finding(window: WindowSpan, host: HostKey, hits: Hits) -> Finding {
         window,
         probability: rule_probability(PROBABILITY, strength),
         strength,
-        features: vec![
-            fact("flows_from_listed", hits.from as f64),
-            fact("flows_to_listed", hits.to as f64),
-            fact("contacts_to_listed", hits.sought as f64),
-        ],
+        features,
         reason: format!(
-            "is listed and had contact{peers}: {} from it, {} to it within {} s{at_ports} ({opened})",
+            "is listed{} and had contact{peers}: {} from it, {} to it within {} s{at_ports} ({opened})",
+            listed_by(lists, end),
             counted(hits.from, "flow"),
             counted(hits.to, "flow"),
             window.seconds,
@@ -310,6 +389,36 @@ mod tests {
             flow().from("10.0.0.2").from_port(22).to("198.51.100.7").to_port(50_000).flags(0x14),
         ]);
         assert!(refused[0].reason.ends_with("port 22 (nothing but probes)"), "{refused:?}");
+    }
+
+    #[test]
+    fn lists_are_named_with_their_age_at_the_end_of_the_window() {
+        let flows = [flow().to("203.0.113.9").to_port(443).flags(0x1b).build()];
+        let end = flows[0].end.floor(60).plus_seconds(60);
+        let named = |name: &str, seconds: i64| {
+            let fetched = end.plus_seconds(-seconds);
+            (NamedList { name: name.to_owned(), fetched }, Entries::parse(b"203.0.113.9"))
+        };
+        let found = |lists: Vec<(NamedList, Entries)>| {
+            let shared = SharedList::default();
+            shared.set(Arc::new(Blacklist::merge(&Entries::default(), lists, 10)));
+            let finding = run(&mut Listed::new(&Config::default(), shared), &flows).remove(0);
+            let age = finding.features.iter().find(|feature| feature.name == "list_age_hours");
+            let words = finding.reason.split(" and had").next().unwrap_or_default().to_owned();
+            (words, age.map(|age| age.actual))
+        };
+        assert_eq!(
+            found(vec![named("a", 3 * 3_600), named("b", 90 * 3_600)]),
+            ("is listed by a (3 hours old) and b (3 days old)".to_owned(), Some(3.0))
+        );
+        assert_eq!(
+            found(vec![named("a", 1_800)]),
+            ("is listed by a (less than an hour old)".to_owned(), Some(0.5))
+        );
+        assert_eq!(
+            found(["a", "b", "c", "d", "e"].map(|name| named(name, -1)).to_vec()).0,
+            "is listed by a (fetched later), b (fetched later), c (fetched later) and 2 more"
+        );
     }
 
     #[test]

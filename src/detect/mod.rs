@@ -58,7 +58,7 @@ pub mod udp_amplification;
 pub mod unanswered_storm;
 
 pub use alarms::Alarms;
-pub use blacklist::{Blacklist, SharedList};
+pub use blacklist::{Blacklist, Entries, NamedList, SharedList};
 pub use calibration::Calibrator;
 pub use networks::InternalNetworks;
 pub use novelty::Hosts;

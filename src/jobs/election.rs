@@ -44,12 +44,17 @@ impl Owner {
 
     /// Returns a new name, made of host, process and chance.
     pub fn of_this_process() -> Self {
-        let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
-        let host: String = host.trim().chars().filter(|sign| !sign.is_control()).take(64).collect();
-        let host = if host.is_empty() { "host".to_owned() } else { host };
+        let host = Self::host();
         // The keys of the standard library's hasher are random: containers share host and process.
         let chance = RandomState::new().hash_one(());
         Self(format!("{host}-{}-{chance:016x}", std::process::id()))
+    }
+
+    /// The name of this machine, at most 64 printable signs.
+    pub fn host() -> String {
+        let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+        let host: String = host.trim().chars().filter(|sign| !sign.is_control()).take(64).collect();
+        if host.is_empty() { "host".to_owned() } else { host }
     }
 }
 

@@ -58,6 +58,14 @@ impl<V> PrefixMap<V> {
         }
     }
 
+    /// The values of all prefixes around `ip`, the longest prefix first.
+    pub fn around(&self, ip: IpAddr) -> Vec<&V> {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => self.v4.around(ip.to_bits()),
+            IpAddr::V6(ip) => self.v6.around(ip.to_bits()),
+        }
+    }
+
     /// The number of distinct prefixes.
     pub fn len(&self) -> usize {
         self.v4.len() + self.v6.len()
@@ -134,13 +142,24 @@ impl<K: Copy + Ord + Hash, V> Prefixes<K, V> {
         if let Some(value) = self.singles.get(&key) {
             return Some(value);
         }
+        self.innermost(key).map(|range| &range.value)
+    }
+
+    /// The smallest range that holds `key`.
+    fn innermost(&self, key: K) -> Option<&Range<K, V>> {
         // Whatever holds the key begins at or before it, and holds the last range that does.
         let after = self.ranges.partition_point(|range| range.first <= key);
         let mut range = &self.ranges[after.checked_sub(1)?];
         while range.last < key {
             range = &self.ranges[range.outer?];
         }
-        Some(&range.value)
+        Some(range)
+    }
+
+    fn around(&self, key: K) -> Vec<&V> {
+        let outer = |range: &&Range<K, V>| range.outer.map(|outer| &self.ranges[outer]);
+        let ranges = std::iter::successors(self.innermost(key), outer);
+        self.singles.get(&key).into_iter().chain(ranges.map(|range| &range.value)).collect()
     }
 
     fn len(&self) -> usize {
@@ -213,6 +232,12 @@ mod tests {
             let around = nets.iter().filter(|net| net.contains(&asked));
             let longest = around.map(Ipv4Net::prefix_len).max();
             prop_assert_eq!(map.get(asked.into()).copied(), longest);
+            let mut lengths: Vec<_> = nets.iter().filter(|net| net.contains(&asked)).collect();
+            lengths.sort_by_key(|net| std::cmp::Reverse(net.prefix_len()));
+            let mut lengths: Vec<_> = lengths.into_iter().map(Ipv4Net::prefix_len).collect();
+            lengths.dedup();
+            let around: Vec<_> = map.around(asked.into()).into_iter().copied().collect();
+            prop_assert_eq!(around, lengths);
             // The same prefixes as those of mapped addresses.
             let mapped: PrefixMap<u8> = nets
                 .iter()

@@ -22,7 +22,8 @@ use crate::pipeline::{DeadLetters, Finite, Input, Summary, score_files};
 use crate::sources::{FileSource, Opening};
 
 use crate::app::collected::Collected;
-use crate::app::common::{ScorerFactory, detect_context, read_blacklists};
+use crate::app::common::{ScorerFactory, detect_context};
+use crate::app::feeds::read_lists;
 use crate::app::progress::Bar;
 
 /// Scores files with the settings.
@@ -34,9 +35,8 @@ pub(in crate::app) struct Runner<'a> {
 impl<'a> Runner<'a> {
     /// Returns a runner with the lists of the settings and further ones.
     pub(in crate::app) fn new(config: &'a Config, lists: &[PathBuf]) -> anyhow::Result<Self> {
-        let lists = [&config.detectors.blacklist.files, lists].concat();
         let context = detect_context(config, SharedList::default());
-        context.blacklist.set(Arc::new(read_blacklists(&lists)?));
+        context.blacklist.set(Arc::new(read_lists(config, lists)?.0));
         let internal = context.internal.clone();
         Ok(Self {
             factory: ScorerFactory { config, context, mode: Mode::Detect, rules: None },

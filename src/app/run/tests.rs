@@ -84,6 +84,26 @@ fn a_changed_blacklist_is_read_again_and_a_missing_one_leaves_the_old() {
 }
 
 #[test]
+fn a_feed_that_was_fetched_is_taken_over() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("list.txt");
+    fs::write(&path, "192.0.2.1\n").expect("it is written");
+    let mut worker = worker(&folder);
+    let feed = format!("[{{name: seen, path: {}}}]", path.display());
+    worker.config.detectors.blacklist.feeds = serde_yaml_ng::from_str(&feed).expect("settings");
+    worker.config.detectors.blacklist.files = Vec::new();
+    worker.load_blacklist().expect("nothing is listed yet");
+    let mut look = worker.reload_files();
+    look(&worker);
+    let (settings, feeds) = (&worker.config.detectors.blacklist, worker.config.feeds_path());
+    let mut feeds = crate::feeds::Feeds::new(settings, &feeds);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a run time");
+    runtime.block_on(feeds.refresh(Timestamp::default, crate::feeds::Trust::Compare, |_| true));
+    look(&worker);
+    assert_eq!(worker.blacklist.get().lists_of(ip("192.0.2.1")).len(), 1);
+}
+
+#[test]
 fn what_people_decide_is_followed_without_a_restart() {
     use crate::alerts::Exception;
     use crate::model::{Kind, Subject};

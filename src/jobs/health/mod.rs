@@ -12,6 +12,7 @@
 
 mod baseline;
 mod exporters;
+mod feeds;
 mod history;
 mod pipeline;
 mod report;
@@ -25,6 +26,7 @@ mod workers;
 mod tests;
 
 pub use baseline::Basis;
+pub use feeds::tell_feeds;
 pub use report::{Figures, HealthFinding, HealthReport, HealthStatus};
 pub use settings::HealthSettings;
 

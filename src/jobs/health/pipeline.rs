@@ -32,6 +32,7 @@ pub(super) fn findings(
     let exporters = Exporter::read(scope)?;
     let mut findings = vec![ingest(scope, history)?, freshness(scope)?];
     findings.extend(super::workers::findings(scope)?);
+    findings.extend(super::feeds::findings(scope)?);
     findings.extend([
         silent_exporters(history, &exporters),
         sampling(scope, history, &exporters),

@@ -41,7 +41,7 @@ impl HealthStatus {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HealthFinding {
     /// Which check: `outliers`, `outliers.<kind>`, `ingest`, `freshness`, `exporters`, `sampling`,
-    /// `clock_skew`, `truncation`, `export_loss`.
+    /// `clock_skew`, `truncation`, `export_loss`, `worker`, `feed.<name>`.
     pub id: String,
     /// The check in words.
     pub title: String,

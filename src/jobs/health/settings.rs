@@ -46,6 +46,9 @@ pub struct HealthSettings {
     /// 1 turns it off). Of NetFlow 9 and sFlow the share that was usual in the hours before is
     /// added: their datagrams without flows look like lost ones.
     pub export_loss_share: f64,
+    /// A list of addresses (`detectors.blacklist.feeds`) that was fetched longer ago than this is a
+    /// warning, in hours (at least 1).
+    pub feed_age_hours: u32,
 }
 
 impl Default for HealthSettings {
@@ -64,6 +67,7 @@ impl Default for HealthSettings {
             unknown_sampling_share: 0.1,
             clock_skew_share: 0.01,
             export_loss_share: 0.01,
+            feed_age_hours: 48,
         }
     }
 }
@@ -80,6 +84,7 @@ impl HealthSettings {
         whole("health.baseline_days", self.baseline_days, 1, 365)?;
         whole("health.minimum_count", self.minimum_count, 1, u32::MAX)?;
         whole("health.late_minutes", self.late_minutes, 1, u32::MAX)?;
+        whole("health.feed_age_hours", self.feed_age_hours, 1, u32::MAX)?;
         whole("health.gap_minutes", self.gap_minutes, 1, 60)?;
         let tail = self.tail_probability;
         if !(tail > 0.0 && tail <= 0.05) {
@@ -167,6 +172,7 @@ mod tests {
             message(|settings| settings.unknown_sampling_share = -0.1),
             message(|settings| settings.clock_skew_share = f64::NAN),
             message(|settings| settings.export_loss_share = 1.5),
+            message(|settings| settings.feed_age_hours = 0),
         ];
         insta::assert_snapshot!(messages.join("\n"));
     }
