@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::cli::{EvaluateArgs, EvaluateDetectionArgs, EvaluateSimulatedArgs, EvaluateWhat};
 use crate::config::Config;
 use crate::evaluate::{self, Attack, Capture, Evaluation, Presence, Run, Truth};
-use crate::simulate::{self, Extent, Simulation};
+use crate::simulate::{self, AttackKind, Extent, Simulation};
 
 use super::Outcome;
 use super::collected::Collected;
@@ -108,6 +108,7 @@ fn simulated(config: &Config, args: &EvaluateSimulatedArgs) -> anyhow::Result<Ru
         seed: args.seed,
         extent: Extent::Hours(args.hours),
         flows_per_hour: args.flows_per_hour,
+        attacks: AttackKind::parse_list(&args.attacks)?,
         episodes_per_kind: args.episodes,
         ..simulate::Config::default()
     })?;

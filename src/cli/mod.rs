@@ -217,6 +217,9 @@ pub struct EvaluateSimulatedArgs {
     /// Episodes of each kind a day.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub episodes: u32,
+    /// Kinds of attack, comma-separated; `all`.
+    #[arg(long, value_name = "LIST", default_value = "all")]
+    pub attacks: String,
     /// Prints JSON instead of tables.
     #[arg(long)]
     pub json: bool,

@@ -38,6 +38,9 @@ pub struct Attack {
     pub fitting: Vec<Kind>,
     /// Whether it must be found; else it is only reported.
     pub is_required: bool,
+    /// Whether an anomaly of a fitting kind is all that is asked: such kinds are lines of a report,
+    /// and become alerts only when they are strong.
+    pub is_line: bool,
     /// What it did; never empty.
     pub deeds: Vec<Deed>,
 }
@@ -61,6 +64,7 @@ impl From<&Episode> for Attack {
             name: episode.kind.name().to_owned(),
             fitting: fitting_episode(episode.kind).to_vec(),
             is_required: true,
+            is_line: is_line(episode.kind),
             deeds: vec![Deed {
                 start: episode.start,
                 end: episode.end,
@@ -83,7 +87,34 @@ const fn fitting_episode(attack: AttackKind) -> &'static [Kind] {
         AttackKind::BruteForce => &[Kind::BruteForce],
         AttackKind::Exfiltration => &[Kind::Exfiltration],
         AttackKind::Beacon => &[Kind::Beacon],
+        AttackKind::CarpetBombing => &[Kind::CarpetBombing],
+        AttackKind::Reflector => &[Kind::Reflector],
+        AttackKind::LateralMovement => &[Kind::LateralMovement],
+        AttackKind::UnansweredStorm => &[Kind::UnansweredStorm],
+        AttackKind::IcmpTunnel => &[Kind::IcmpTunnel],
+        AttackKind::DnsTunnel => &[Kind::DnsTunnel],
+        AttackKind::LongConnection => &[Kind::LongConnection],
+        AttackKind::NewService => &[Kind::NewService],
+        AttackKind::NewPeer => &[Kind::NewPeer],
+        AttackKind::NewPort => &[Kind::NewPort],
+        AttackKind::TooManyPorts => &[Kind::TooManyPorts],
+        AttackKind::UnusualVolume => &[Kind::UnusualVolume],
+        AttackKind::TrafficShift => &[Kind::TrafficShift],
     }
+}
+
+/// Whether the kinds that fit score too low for an alert, most times (`model::Kind`).
+const fn is_line(attack: AttackKind) -> bool {
+    matches!(
+        attack,
+        AttackKind::LongConnection
+            | AttackKind::NewService
+            | AttackKind::NewPeer
+            | AttackKind::NewPort
+            | AttackKind::TooManyPorts
+            | AttackKind::UnusualVolume
+            | AttackKind::TrafficShift
+    )
 }
 
 const SCANS: [Kind; 4] =

@@ -88,7 +88,7 @@ impl Reading {
     fn finish(mut self) -> Option<Labelled> {
         let attack = |(name, deeds): (String, Vec<Deed>)| {
             let fitting = fitting_label(&name);
-            Attack { name, fitting, is_required: true, deeds }
+            Attack { name, fitting, is_required: true, is_line: false, deeds }
         };
         self.labelled.attacks = self.attacks.into_iter().map(attack).collect();
         self.labels.has_labels().then_some(self.labelled)

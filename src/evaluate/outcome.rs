@@ -21,6 +21,10 @@ pub struct AttackOutcome {
     pub deeds: usize,
     /// Whether it must be found.
     pub is_required: bool,
+    /// Whether an anomaly of a fitting kind is all that is asked.
+    pub is_line: bool,
+    /// Whether there is one.
+    pub is_noticed: bool,
     /// Kinds of the alerts that name it rightly.
     pub found_by: BTreeSet<Kind>,
     /// Kinds of other alerts about its hosts in its time.
@@ -49,6 +53,10 @@ pub struct NameOutcome {
     pub hidden: usize,
     /// How many were found.
     pub found: usize,
+    /// How many have an anomaly of a fitting kind, alert or not.
+    pub noticed: usize,
+    /// Whether that is all that is asked.
+    pub is_line: bool,
     /// Median of the latencies of those found.
     pub median_latency_seconds: Option<f64>,
 }
@@ -62,6 +70,8 @@ pub struct KindOutcome {
     pub attacks: usize,
     /// Those of them that it named.
     pub found: usize,
+    /// Those of them that have an anomaly of it, alert or not.
+    pub noticed: usize,
     /// Its alerts.
     pub alerts: usize,
     /// Its alerts outside of attacks.
@@ -179,7 +189,10 @@ fn attack_outcome(attack: &Attack, alerts: &[&FoundAlert], found: &Found) -> Att
         kinds.insert(alert.kind);
         named.extend(alert.mark.hosts.iter().filter(|ip| sources.contains(ip)));
     }
-    let latency_seconds = match found_by.is_empty() {
+    let noticed_by = noticed_by(attack, found);
+    let is_noticed = noticed_by.iter().any(|&kind| attack.fits(kind));
+    // Without an alert, and where one is asked, nobody would have read it.
+    let latency_seconds = match found_by.is_empty() && !attack.is_line {
         true => None,
         false => latency(attack, found, |kind| attack.fits(kind)),
     };
@@ -188,9 +201,11 @@ fn attack_outcome(attack: &Attack, alerts: &[&FoundAlert], found: &Found) -> Att
         begins: attack.begins(),
         deeds: attack.deeds.len(),
         is_required: attack.is_required,
+        is_line: attack.is_line,
+        is_noticed,
         found_by,
         also,
-        noticed_by: noticed_by(attack, found),
+        noticed_by,
         latency_seconds,
         sources: sources.len(),
         sources_named: named.len(),
@@ -235,6 +250,8 @@ fn by_name(attacks: &[AttackOutcome]) -> BTreeMap<String, NameOutcome> {
         let outcome = by_name.entry(attack.name.clone()).or_default();
         outcome.hidden += 1;
         outcome.found += usize::from(attack.is_found());
+        outcome.noticed += usize::from(attack.is_noticed);
+        outcome.is_line = attack.is_line;
         latencies.entry(&attack.name).or_default().extend(attack.latency_seconds);
     }
     for (name, outcome) in &mut by_name {
@@ -273,10 +290,11 @@ fn by_kind(
             let names = |alert: &&&FoundAlert| {
                 alert.kind == *kind && attack.deeds.iter().any(|deed| alert.mark.concerns(deed))
             };
-            if alerts.iter().any(|alert| names(&alert)) {
-                outcome.found += 1;
-                latencies.extend(latency(attack, found, |other| other == *kind));
-            }
+            let is_found = alerts.iter().any(|alert| names(&alert));
+            outcome.found += usize::from(is_found);
+            let first = latency(attack, found, |other| other == *kind);
+            outcome.noticed += usize::from(first.is_some());
+            latencies.extend(first.filter(|_| is_found || attack.is_line));
         }
         outcome.median_latency_seconds = median(latencies);
     }

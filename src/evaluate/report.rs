@@ -115,10 +115,13 @@ fn attack_checks(evaluation: &Evaluation) -> Vec<Check> {
 
 /// Returns one check per name of attack: that at least the share `least` of them is found.
 pub fn share_checks(evaluation: &Evaluation, least: f64) -> Vec<Check> {
-    let check = |(name, outcome): (&String, &NameOutcome)| Check {
-        what: format!("finds {:.0} % of {name}", least * 100.0),
-        is_met: outcome.found as f64 >= least * outcome.hidden as f64,
-        detail: format!("{} of {}", outcome.found, outcome.hidden),
+    let check = |(name, outcome): (&String, &NameOutcome)| {
+        let found = if outcome.is_line { outcome.noticed } else { outcome.found };
+        Check {
+            what: format!("finds {:.0} % of {name}", least * 100.0),
+            is_met: found as f64 >= least * outcome.hidden as f64,
+            detail: format!("{found} of {}", outcome.hidden),
+        }
     };
     evaluation.by_name.iter().map(check).collect()
 }

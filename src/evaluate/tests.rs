@@ -101,6 +101,7 @@ fn windows_are_counted_by_source_and_by_subject() {
         name: "C&C".to_owned(),
         fitting: vec![],
         is_required: true,
+        is_line: false,
         deeds: vec![flow(600, 610), flow(620, 630), flow(900, 950)],
     };
     let found = found(&[

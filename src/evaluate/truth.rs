@@ -101,6 +101,7 @@ impl Capture {
             name: expected.name.clone(),
             fitting: expected.kinds.clone(),
             is_required: !expected.optional,
+            is_line: false,
             deeds: vec![Deed {
                 start: expected.from.unwrap_or(extent.0),
                 end: expected.to.unwrap_or(extent.1),

@@ -25,11 +25,13 @@ pub struct Config {
     /// Kinds of attack to hide in the traffic; repeats count once, empty means none.
     pub attacks: Vec<AttackKind>,
     /// Episodes of each kind per 24 h, 1 to 24; shorter runs get fewer and shorter ones, but at
-    /// least one of each kind that fits. Every kind fits into 20 minutes or 60,000 records.
+    /// least one of each kind that fits. Every kind fits into 20 minutes or 60,000 records, but for
+    /// those that last for hours or need a past ([`AttackKind::needs_past`]). Unusual volumes and
+    /// shifts of the traffic are a third as many: what happens several times a day is usual.
     pub episodes_per_kind: u32,
 }
 
-/// A Monday from midnight to midnight, with every kind of attack.
+/// A Monday from midnight to midnight, with every kind of attack that fits.
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -92,7 +94,9 @@ impl Extent {
     pub const MAX_FLOWS: u64 = 1_000_000_000;
 }
 
-/// A kind of attack that can be hidden in the traffic.
+/// A kind of attack that can be hidden in the traffic: every kind of anomaly that something of its
+/// own causes. `malformed_flow` tells of exporters, `volume_outlier` and `unusual_host` of anything
+/// that stands out; other kinds cause those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttackKind {
@@ -114,11 +118,43 @@ pub enum AttackKind {
     Exfiltration,
     /// A small contact with one outside address every 60–600 s, ±20 %, for 2–6 h.
     Beacon,
+    /// UDP floods of 60–400 senders over a /24 to /26 of ours for 2–10 min, 40–750 packets a minute
+    /// for each address; every other one by answers of servers that were asked in its name.
+    CarpetBombing,
+    /// A server of ours answers 1–60 forged questions a second with 10–300 times their size for
+    /// 3–20 min: DNS, NTP, CLDAP, SNMP, memcached.
+    Reflector,
+    /// A desk opens SMB, RDP, SSH or WinRM on 10–40 hosts inside within 5–45 min; three of four let
+    /// it in.
+    LateralMovement,
+    /// A desk calls 1–3 places that do not answer any more every 5–60 s for 20–90 min.
+    UnansweredStorm,
+    /// Echoes of 150–1,300 octets, 2–40 a second, between a desk and a place outside for 10–60 min.
+    IcmpTunnel,
+    /// DNS queries of 90–230 octets, one or more a second for 10–40 min, to a name server outside:
+    /// straight, or by way of our resolver.
+    DnsTunnel,
+    /// A connection from a desk that is open for 9–20 h, exported in parts; several at a time.
+    LongConnection,
+    /// A host inside answers 3–40 callers on a port on which it never answered.
+    NewService,
+    /// Somebody outside comes to a server that only its makers look after: 3–30 connections with up
+    /// to 50 MB each.
+    NewPeer,
+    /// A desk uses a port that it never used, 4–40 times: mining pools, chats, onion routers.
+    NewPort,
+    /// A desk shares files with 40–150 peers a minute on as many ports for 10–40 min; half of them
+    /// are gone.
+    TooManyPorts,
+    /// 1–8 GB are fetched within 10–40 min from a server that usually gives little.
+    UnusualVolume,
+    /// A worm: 2–4 desks try random addresses outside, 40–80 a second each, for 15–25 min.
+    TrafficShift,
 }
 
 impl AttackKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 22] = [
         Self::PortScanVertical,
         Self::PortScanHorizontal,
         Self::PortScanSlow,
@@ -128,7 +164,23 @@ impl AttackKind {
         Self::BruteForce,
         Self::Exfiltration,
         Self::Beacon,
+        Self::CarpetBombing,
+        Self::Reflector,
+        Self::LateralMovement,
+        Self::UnansweredStorm,
+        Self::IcmpTunnel,
+        Self::DnsTunnel,
+        Self::LongConnection,
+        Self::NewService,
+        Self::NewPeer,
+        Self::NewPort,
+        Self::TooManyPorts,
+        Self::UnusualVolume,
+        Self::TrafficShift,
     ];
+
+    /// The first ones. Their episodes do not depend on whether others are hidden as well.
+    pub(super) const FIRST: usize = 9;
 
     /// The word in the truth and on the command line.
     pub const fn name(self) -> &'static str {
@@ -142,7 +194,36 @@ impl AttackKind {
             Self::BruteForce => "brute_force",
             Self::Exfiltration => "exfiltration",
             Self::Beacon => "beacon",
+            Self::CarpetBombing => "carpet_bombing",
+            Self::Reflector => "reflector",
+            Self::LateralMovement => "lateral_movement",
+            Self::UnansweredStorm => "unanswered_storm",
+            Self::IcmpTunnel => "icmp_tunnel",
+            Self::DnsTunnel => "dns_tunnel",
+            Self::LongConnection => "long_connection",
+            Self::NewService => "new_service",
+            Self::NewPeer => "new_peer",
+            Self::NewPort => "new_port",
+            Self::TooManyPorts => "too_many_ports",
+            Self::UnusualVolume => "unusual_volume",
+            Self::TrafficShift => "traffic_shift",
         }
+    }
+
+    /// Whether it only stands out against days that went before, so that its episodes come later
+    /// in a run: from the noon after the first whole working day on (lateral movement, a new
+    /// service, peer or port), on working days from the noon after three of them (unusual volume),
+    /// after nine hours (a shift of the traffic).
+    pub const fn needs_past(self) -> bool {
+        matches!(
+            self,
+            Self::LateralMovement
+                | Self::NewService
+                | Self::NewPeer
+                | Self::NewPort
+                | Self::UnusualVolume
+                | Self::TrafficShift
+        )
     }
 
     /// Returns the kind of a word.
@@ -225,14 +306,16 @@ mod tests {
             assert_eq!(written, format!("\"{}\"", kind.name()));
         }
         assert_eq!(AttackKind::parse_list("none"), Ok(vec![]));
-        assert_eq!(AttackKind::parse_list("all").unwrap().len(), 9);
+        assert_eq!(AttackKind::parse_list("all").unwrap().len(), 22);
         let two = vec![AttackKind::Beacon, AttackKind::SynFlood];
         assert_eq!(AttackKind::parse_list("beacon, syn_flood"), Ok(two));
         assert_eq!(
             AttackKind::parse_list("beacon,worm").unwrap_err().to_string(),
             "unknown attack `worm` (available are all, none, port_scan_vertical, \
              port_scan_horizontal, port_scan_slow, blacklist, syn_flood, udp_amplification, \
-             brute_force, exfiltration, beacon)"
+             brute_force, exfiltration, beacon, carpet_bombing, reflector, lateral_movement, \
+             unanswered_storm, icmp_tunnel, dns_tunnel, long_connection, new_service, new_peer, \
+             new_port, too_many_ports, unusual_volume, traffic_shift)"
         );
     }
 }

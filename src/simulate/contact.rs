@@ -59,6 +59,16 @@ pub(super) struct Contact {
     pub(super) icmp: (u8, u8),
     pub(super) tos: u8,
     pub(super) episode: Option<u32>,
+    pub(super) luck: Luck,
+}
+
+/// Whose dice say how a long contact falls into parts: what was added later changes nothing about
+/// what was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Luck {
+    Ordinary,
+    FirstAttacks,
+    LaterAttacks,
 }
 
 const FIN: u8 = TcpFlags::FIN as u8;
@@ -91,6 +101,7 @@ impl Contact {
             icmp: (0, 0),
             tos: 0,
             episode: None,
+            luck: Luck::Ordinary,
         }
     }
 
@@ -198,6 +209,43 @@ impl Contact {
             icmp,
             client_port: 0,
             ..Self::new(dice, start, Path { port: 0, ..path }, protocol)
+        }
+    }
+
+    /// Echoes that carry data, (packets, octets with headers) up and down.
+    pub(super) fn echoes(
+        dice: &mut Dice,
+        start: i64,
+        path: Path,
+        (up, down): ((u64, u64), (u64, u64)),
+        seconds: f64,
+    ) -> Self {
+        Self {
+            lasting: (seconds * SECOND as f64) as i64,
+            up: counters(up.0, up.1),
+            down: counters(down.0, down.1),
+            icmp: (8, 0),
+            client_port: 0,
+            ..Self::new(dice, start, Path { port: 0, ..path }, Protocol::ICMP)
+        }
+    }
+
+    /// A TCP connection with small packets all the time, (packets, octets with headers) up and
+    /// down.
+    pub(super) fn held(
+        dice: &mut Dice,
+        start: i64,
+        path: Path,
+        (up, down): ((u64, u64), (u64, u64)),
+        seconds: f64,
+    ) -> Self {
+        Self {
+            lasting: (seconds * SECOND as f64) as i64,
+            up: counters(up.0, up.1),
+            down: counters(down.0, down.1),
+            up_flags: WHOLE,
+            down_flags: WHOLE,
+            ..Self::new(dice, start, path, Protocol::TCP)
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use crate::model::{Counters, NetworkType, Protocol, Timestamp};
 
 use super::clock::SECOND;
-use super::contact::{Contact, Node};
+use super::contact::{Contact, Luck, Node};
 use super::flow::{Exporter, SimulatedFlow};
 use super::random::Dice;
 
@@ -94,13 +94,18 @@ impl Outbox {
         }
     }
 
-    /// Exports the parts of long contacts that begin in the first second of the ring. Ordinary
-    /// contacts and attacks draw from separate dice, so that one never changes the other.
-    pub(super) fn continue_open(&mut self, ordinary: &mut Dice, attacks: &mut Dice) {
+    /// Exports the parts of long contacts that begin in the first second of the ring. Every
+    /// [`Luck`] has dice of its own, so that one never changes the other.
+    pub(super) fn continue_open(&mut self, dice: &mut [Dice; 3]) {
         let mut due = self.open.take();
+        let [ordinary, first, later] = dice;
         for open in due.drain(..) {
-            let is_attack = open.contact.episode.is_some();
-            self.advance(open, if is_attack { &mut *attacks } else { &mut *ordinary });
+            let dice = match open.contact.luck {
+                Luck::Ordinary => &mut *ordinary,
+                Luck::FirstAttacks => &mut *first,
+                Luck::LaterAttacks => &mut *later,
+            };
+            self.advance(open, dice);
         }
         self.open.give_back(due);
     }
@@ -313,11 +318,11 @@ mod tests {
     }
 
     fn records_of(contact: Contact) -> Vec<SimulatedFlow> {
-        let (mut outbox, mut dice) = (Outbox::new(1000), Dice::new(1, 1));
-        outbox.send(contact, &mut dice);
+        let (mut outbox, mut dice) = (Outbox::new(1000), [1, 2, 3].map(|n| Dice::new(1, n)));
+        outbox.send(contact, &mut dice[0]);
         let mut all = Vec::new();
         for _ in 0..400 {
-            outbox.continue_open(&mut dice.clone(), &mut dice);
+            outbox.continue_open(&mut dice);
             all.extend(outbox.take_second());
         }
         all

@@ -113,6 +113,8 @@ pub(super) struct Network {
     pub(super) phones: Vec<Node>,
     pub(super) cameras: Vec<Node>,
     pub(super) printers: Vec<Node>,
+    /// Servers that only their makers reach from outside, and on which port.
+    looked_after: Vec<(Node, u16)>,
     world: Vec<Dual>,
     by_popularity: Weighted,
     world_names: Vec<Dual>,
@@ -143,8 +145,9 @@ impl Network {
         let world = |tag: u64, count: u16| -> Vec<Dual> {
             (0..count).map(|n| Dual::of_the_world(mix(seed ^ tag, u64::from(n)))).collect()
         };
-        Self {
+        let mut network = Self {
             seed,
+            looked_after: Vec::new(),
             workstations,
             by_activity: Weighted::new(&activity),
             web: [public(10), public(11), public(12)],
@@ -170,7 +173,11 @@ impl Network {
             by_popularity: Weighted::zipf(WORLD_SERVERS),
             world_names: world(0xd45, WORLD_NAME_SERVERS),
             by_names: Weighted::zipf(WORLD_NAME_SERVERS),
-        }
+        };
+        let private = network.servers().into_iter().skip(network.public_servers().len());
+        let ports = [22, 443].into_iter().cycle();
+        network.looked_after = private.map(|dual| dual.v4()).zip(ports).collect();
+        network
     }
 
     /// A busy desk that is on at `second`, busier ones more often.
@@ -219,6 +226,21 @@ impl Network {
     /// Any address outside, hardly ever the same one twice.
     pub(super) fn stranger(&self, dice: &mut Dice) -> Node {
         Node::outside(outside_ipv4(ORDINARY, dice.word()))
+    }
+
+    pub(super) fn looked_after(&self) -> &[(Node, u16)] {
+        &self.looked_after
+    }
+
+    /// Servers whose services amplify: names, directory (two each), time, monitor, memory cache.
+    pub(super) fn reflectors(&self) -> [Dual; 7] {
+        let ([names, more_names], [directory, copy]) = (self.resolvers, self.directories);
+        [names, more_names, directory, copy, self.time, self.monitor, self.applications[0]]
+    }
+
+    /// A maker's own network outside.
+    pub(super) fn maker(&self, number: u64) -> Node {
+        Dual::of_the_world(mix(self.seed ^ 0x3a4e, number)).v4
     }
 
     pub(super) fn resolver(&self, dice: &mut Dice) -> Dual {

@@ -34,8 +34,8 @@ pub struct Simulation {
     ordinary: Ordinary,
     plan: Plan,
     outbox: Outbox,
-    /// For contacts under way: ordinary ones, attacks.
-    dice: (Dice, Dice),
+    /// For contacts under way: ordinary ones, the first kinds of attack, later ones.
+    dice: [Dice; 3],
     /// The second that is simulated next.
     second: i64,
     /// Nothing received from here on is given.
@@ -75,7 +75,7 @@ impl Simulation {
             ordinary,
             plan,
             outbox: Outbox::new(start),
-            dice: (Dice::new(config.seed, 4), Dice::new(config.seed, 5)),
+            dice: [4, 5, 6].map(|stream| Dice::new(config.seed, stream)),
             second: start,
             end,
             left,
@@ -107,8 +107,7 @@ impl Simulation {
 
     /// Simulates one more second.
     fn advance(&mut self) {
-        let (ordinary, attacks) = (&mut self.dice.0, &mut self.dice.1);
-        self.outbox.continue_open(ordinary, attacks);
+        self.outbox.continue_open(&mut self.dice);
         self.ordinary.happen(&self.network, self.second, &mut self.outbox);
         self.plan.happen(self.second, &mut self.outbox);
         self.ready = self.outbox.take_second().into_iter();

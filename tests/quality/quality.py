@@ -16,6 +16,13 @@ import sys
 import time
 from datetime import datetime
 
+# Nobody has so many attacks a day: all at once, they would ask for more alerts than the budget gives.
+GROUPS = {
+    "the first nine": "port_scan_vertical,port_scan_horizontal,port_scan_slow,blacklist,syn_flood,"
+    "udp_amplification,brute_force,exfiltration,beacon",
+    "the others": "carpet_bombing,reflector,lateral_movement,unanswered_storm,icmp_tunnel,dns_tunnel,"
+    "long_connection,new_service,new_peer,new_port,too_many_ports,unusual_volume,traffic_shift",
+}
 BEGIN, END = "<!-- quality:begin -->", "<!-- quality:end -->"
 
 
@@ -76,7 +83,7 @@ def sets_table(runs):
     for name, of in by_set(runs).items():
         evaluations = [one["evaluation"] for one in of]
         attacks = [a for e in evaluations for a in e["attacks"]]
-        found = sum(bool(a["found_by"]) for a in attacks)
+        found = sum(bool(a["found_by"]) or a["is_line"] and a["is_noticed"] for a in attacks)
         outside = [alert for e in evaluations for alert in e["outside"]]
         host_days = sum(one["presence"]["host_days"] for one in of)
         days = sum(days_of(one) for one in of)
@@ -99,8 +106,8 @@ def sets_table(runs):
 
 def kinds_table(runs):
     lines = [
-        "| data set | kind | detectors | attacks found | alerts | outside | outside, above low | median latency |",
-        "|---|---|---|--:|--:|--:|--:|--:|",
+        "| data set | kind | detectors | attacks found | noticed | alerts | outside | outside, above low | median latency |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     for name, of in by_set(runs).items():
         kinds = {}
@@ -113,8 +120,9 @@ def kinds_table(runs):
             latencies = [o["median_latency_seconds"] for o in outcomes]
             latency = median([value for value in latencies if value is not None])
             found = f"{total('found')} of {total('attacks')}" if total("attacks") else "–"
+            noticed = total("noticed") if total("attacks") else "–"
             lines.append(
-                f"| {name} | {kind} | {', '.join(detectors) or '–'} | {found} | {total('alerts')} "
+                f"| {name} | {kind} | {', '.join(detectors) or '–'} | {found} | {noticed} | {total('alerts')} "
                 f"| {total('outside')} | {total('outside_above_low')} | {seconds(latency)} |"
             )
     return lines
@@ -195,10 +203,14 @@ def main():
     else:
         print(f"skipped: no captures in {args.data}")
     for seed in args.seeds.split(","):
-        command = [*evaluate, "simulated", "--hours", args.hours, "--seed", seed, "--json"]
-        simulated, took[f"seed {seed}"] = run([*command, "--flows-per-hour", args.flows_per_hour])
-        runs += simulated
-        print(f"seed {seed}: {simulated[0]['flows']:,} flows in {took[f'seed {seed}']:.0f} s", flush=True)
+        for group, kinds in GROUPS.items():
+            command = [*evaluate, "simulated", "--hours", args.hours, "--seed", seed, "--json"]
+            command += ["--attacks", kinds, "--flows-per-hour", args.flows_per_hour]
+            name = f"seed {seed}, {group}"
+            simulated, took[name] = run(command)
+            simulated[0]["name"] = name
+            runs += simulated
+            print(f"{name}: {simulated[0]['flows']:,} flows in {took[name]:.0f} s", flush=True)
     facts = {"commit": commit(), "settings": "defaults", "seconds": took, "runs": runs}
     (args.out / "quality.json").write_text(json.dumps(facts, indent=1) + "\n")
     head = (

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::evaluate::{Evaluation, Least, Run, WindowScores};
+use crate::evaluate::{AttackOutcome, Evaluation, Least, Run, WindowScores};
 use crate::model::Kind;
 use crate::sinks::printable;
 
@@ -79,19 +79,28 @@ fn attacks(text: &mut String, evaluation: &Evaluation) {
         let latency = latency(outcome.median_latency_seconds);
         let _ = writeln!(
             text,
-            "  attack     {name}: {} of {} found{}{}{latency}",
+            "  attack     {name}: {} of {} found{}{}{}{latency}",
             outcome.found,
             outcome.hidden,
             if by.is_empty() { "" } else { " by " },
             by.join(", "),
+            if outcome.is_line {
+                format!(", {} have an anomaly", outcome.noticed)
+            } else {
+                String::new()
+            },
         );
         let missed = evaluation.attacks.iter().filter(|attack| &attack.name == name);
-        for attack in missed.filter(|attack| !attack.is_found()).take(LISTED) {
+        for attack in missed.filter(|attack| is_missed(attack)).take(LISTED) {
             let seen: Vec<_> = attack.noticed_by.iter().map(|kind| kind.name()).collect();
             let seen = if seen.is_empty() { "nothing".to_owned() } else { seen.join(", ") };
             let _ = writeln!(text, "             missed {}: anomalies: {seen}", attack.begins);
         }
     }
+}
+
+fn is_missed(attack: &AttackOutcome) -> bool {
+    if attack.is_line { !attack.is_noticed } else { !attack.is_found() }
 }
 
 fn latency(seconds: Option<f64>) -> String {

@@ -8,18 +8,18 @@ use super::{Attack, Cast, Design, Span, moment};
 
 /// Connections of one size class at planned seconds.
 #[derive(Debug)]
-struct Connections {
+pub(super) struct Connections {
     /// When, ascending.
-    seconds: Vec<i64>,
-    next: usize,
-    clients: Vec<Node>,
-    server: Node,
-    port: u16,
+    pub(super) seconds: Vec<i64>,
+    pub(super) next: usize,
+    pub(super) clients: Vec<Node>,
+    pub(super) server: Node,
+    pub(super) port: u16,
     /// Smallest and largest payload up, then down.
-    up: (u64, u64),
-    down: (u64, u64),
+    pub(super) up: (u64, u64),
+    pub(super) down: (u64, u64),
     /// Shortest and longest, in seconds.
-    lasting: (f64, f64),
+    pub(super) lasting: (f64, f64),
 }
 
 impl Attack for Connections {
@@ -37,7 +37,7 @@ impl Attack for Connections {
     }
 }
 
-fn connections_design(clients: Vec<Node>, server: Node, attack: Connections) -> Design {
+pub(super) fn connections_design(clients: Vec<Node>, server: Node, attack: Connections) -> Design {
     Design {
         attackers: clients.iter().map(|node| node.ip).collect(),
         victims: vec![server.ip],
@@ -47,7 +47,7 @@ fn connections_design(clients: Vec<Node>, server: Node, attack: Connections) -> 
 }
 
 /// `count` random seconds of the span without its last ones, ascending; the first is its first.
-fn random_seconds(dice: &mut Dice, span: Span, last: i64, count: u64) -> Vec<i64> {
+pub(super) fn random_seconds(dice: &mut Dice, span: Span, last: i64, count: u64) -> Vec<i64> {
     let span = span.without_last(last);
     let mut seconds: Vec<i64> =
         (0..count).map(|_| span.start + dice.below(span.seconds() as u64) as i64).collect();

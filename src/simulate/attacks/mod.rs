@@ -1,11 +1,18 @@
 //! The hidden episodes: chosen before the first record, spread over the run, labelled.
 //!
 //! Each kind gets equal slots of the run and one episode somewhere in each, so episodes of a kind
-//! never overlap. The first tenth of a run (at most two hours) stays clean.
+//! never overlap, but for long connections, of which three may be open. The first tenth of a run (at
+//! most two hours) stays clean. Kinds that stand out against a past begin later (`spans`).
 
 mod access;
+mod cast;
 mod flood;
+mod inside;
+mod masses;
 mod scan;
+mod spans;
+mod spread;
+mod tunnel;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -15,10 +22,14 @@ use crate::model::Timestamp;
 
 use super::clock::SECOND;
 use super::config::{AttackKind, Config};
-use super::contact::{Contact, Node};
+use super::contact::{Contact, Luck};
 use super::export::Outbox;
-use super::network::{Network, Workstation, outside_ipv4};
+use super::network::{Network, outside_ipv4};
 use super::random::{Dice, mix};
+
+use cast::Cast;
+pub(super) use cast::Vigour;
+use spans::spans;
 
 /// First octets of attackers outside.
 const HOSTILE: &[u8] = &[45, 91, 103, 185, 193, 194, 195];
@@ -90,78 +101,6 @@ struct Design {
     attack: Box<dyn Attack>,
 }
 
-/// Hands out attackers and victims, as far as possible each only once.
-struct Cast<'a> {
-    network: &'a Network,
-    dice: Dice,
-    /// Unsampled IPv4 desks in random order, those that were used go to the end.
-    inside: Vec<Workstation>,
-    listed: Vec<IpAddr>,
-    next_listed: usize,
-    vigour: Vigour,
-}
-
-/// How much of each kind's range is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Vigour {
-    /// All of it.
-    Usual,
-    /// The lowest counts and lengths, so that a run of few records has room for every kind.
-    Least,
-}
-
-impl Vigour {
-    fn between(self, dice: &mut Dice, low: u64, high: u64) -> u64 {
-        let drawn = dice.between(low, high);
-        match self {
-            Self::Usual => drawn,
-            Self::Least => low,
-        }
-    }
-}
-
-impl Cast<'_> {
-    /// A desk that is on during the span; failing that, one that is on at its start; else any.
-    fn insider(&mut self, span: Span) -> Node {
-        let is_on = |desk: &Workstation| desk.is_on(span.start);
-        let stays = |desk: &Workstation| is_on(desk) && desk.is_on(span.end);
-        let index = self.inside.iter().position(stays);
-        let index = index.or_else(|| self.inside.iter().position(is_on)).unwrap_or(0);
-        let desk = self.inside.remove(index);
-        self.inside.push(desk);
-        desk.node
-    }
-
-    /// A number of things to send.
-    fn amount(&mut self, low: u64, high: u64) -> u64 {
-        self.vigour.between(&mut self.dice, low, high)
-    }
-
-    fn outsider(&mut self) -> Node {
-        Node::outside(outside_ipv4(HOSTILE, self.dice.word()))
-    }
-
-    fn listed(&mut self) -> Node {
-        self.next_listed += 1;
-        Node::outside(self.listed[(self.next_listed - 1) % self.listed.len()])
-    }
-}
-
-/// Seconds an episode of a kind lasts: shortest that still is one, usual range.
-fn lengths(kind: AttackKind) -> (i64, i64, i64) {
-    match kind {
-        AttackKind::PortScanVertical => (60, 60, 180),
-        AttackKind::PortScanHorizontal => (60, 60, 240),
-        AttackKind::PortScanSlow => (600, 600, 2_400),
-        AttackKind::Blacklist => (120, 300, 2_400),
-        AttackKind::SynFlood => (120, 120, 300),
-        AttackKind::UdpAmplification => (60, 60, 300),
-        AttackKind::BruteForce => (300, 300, 1_200),
-        AttackKind::Exfiltration => (300, 1_200, 3_600),
-        AttackKind::Beacon => (600, 7_200, 21_600),
-    }
-}
-
 fn design(kind: AttackKind, number: usize, cast: &mut Cast<'_>, span: Span) -> Design {
     match kind {
         AttackKind::PortScanVertical => scan::vertical(cast, span),
@@ -173,6 +112,19 @@ fn design(kind: AttackKind, number: usize, cast: &mut Cast<'_>, span: Span) -> D
         AttackKind::BruteForce => access::brute_force(cast, span),
         AttackKind::Exfiltration => access::exfiltration(cast, span),
         AttackKind::Beacon => access::beacon(cast, span),
+        AttackKind::CarpetBombing => spread::carpet(cast, span, number % 2 == 1),
+        AttackKind::Reflector => spread::reflector(cast, span),
+        AttackKind::LateralMovement => inside::lateral(cast, span),
+        AttackKind::UnansweredStorm => inside::storm(cast, span),
+        AttackKind::IcmpTunnel => tunnel::icmp(cast, span),
+        AttackKind::DnsTunnel => tunnel::dns(cast, span, number % 2 == 1),
+        AttackKind::LongConnection => tunnel::long(cast, span),
+        AttackKind::NewService => inside::new_service(cast, span, number),
+        AttackKind::NewPeer => inside::new_peer(cast, span),
+        AttackKind::NewPort => inside::new_port(cast, span),
+        AttackKind::TooManyPorts => masses::swarm(cast, span),
+        AttackKind::UnusualVolume => masses::staging(cast, span),
+        AttackKind::TrafficShift => masses::worm(cast, span),
     }
 }
 
@@ -180,6 +132,7 @@ fn design(kind: AttackKind, number: usize, cast: &mut Cast<'_>, span: Span) -> D
 #[derive(Debug)]
 struct Run {
     index: u32,
+    luck: Luck,
     span: Span,
     dice: Dice,
     attack: Box<dyn Attack>,
@@ -202,26 +155,32 @@ impl Plan {
     /// Plans the episodes of a run (first second, number of seconds). Kinds whose shortest episode
     /// does not fit are left out.
     pub(super) fn new(config: &Config, network: &Network, run: (i64, i64), vigour: Vigour) -> Self {
-        let (start, seconds) = run;
-        let mut dice = Dice::new(config.seed, 10);
-        let mut inside = network.core_desks();
-        dice.shuffle(&mut inside);
-        let listed = listed_addresses(config.seed);
-        let mut cast = Cast { network, dice, inside, listed, next_listed: 0, vigour };
+        let mut cast = Cast::new(config.seed, network, vigour);
         let mut designs = Vec::new();
-        for kind in AttackKind::ALL.into_iter().filter(|kind| config.attacks.contains(kind)) {
-            let spans = spans(kind, config.episodes_per_kind, (start, seconds), &mut cast);
-            for (number, span) in spans.into_iter().enumerate() {
-                designs.push((kind, span, design(kind, number, &mut cast, span)));
+        let (first, later) = AttackKind::ALL.split_at(AttackKind::FIRST);
+        let mut add = |kinds: &[AttackKind], luck: Luck, cast: &mut Cast<'_>| {
+            for &kind in kinds.iter().filter(|kind| config.attacks.contains(kind)) {
+                let spans = spans(kind, config.episodes_per_kind, run, cast);
+                for (number, span) in spans.into_iter().enumerate() {
+                    designs.push((kind, span, luck, design(kind, number, cast, span)));
+                }
             }
-        }
-        designs.sort_by_key(|&(kind, span, _)| (span.start, kind));
+        };
+        add(first, Luck::FirstAttacks, &mut cast);
+        cast.for_later_kinds(config.seed);
+        add(later, Luck::LaterAttacks, &mut cast);
+        designs.sort_by_key(|&(kind, span, ..)| (span.start, kind));
         Self::of(config.seed, designs)
     }
 
-    fn of(seed: u64, designs: Vec<(AttackKind, Span, Design)>) -> Self {
+    fn of(seed: u64, designs: Vec<(AttackKind, Span, Luck, Design)>) -> Self {
         let mut plan = Self::default();
-        for (index, (kind, span, design)) in designs.into_iter().enumerate() {
+        // Dice are numbered apart, so that later kinds change nothing about the first ones.
+        let mut streams = (1_000, 10_000_000);
+        for (index, (kind, span, luck, design)) in designs.into_iter().enumerate() {
+            let next = if luck == Luck::FirstAttacks { &mut streams.0 } else { &mut streams.1 };
+            let stream = *next;
+            *next += 1;
             plan.records += design.records;
             plan.episodes.push(Episode {
                 kind,
@@ -232,8 +191,9 @@ impl Plan {
             });
             plan.waiting.push(Run {
                 index: index as u32,
+                luck,
                 span,
-                dice: Dice::new(seed, 1_000 + index as u64),
+                dice: Dice::new(seed, stream),
                 attack: design.attack,
             });
         }
@@ -250,7 +210,7 @@ impl Plan {
         for run in &mut self.active {
             run.attack.happen(second, &mut run.dice, &mut self.contacts);
             for mut contact in self.contacts.drain(..) {
-                contact.episode = Some(run.index);
+                (contact.episode, contact.luck) = (Some(run.index), run.luck);
                 outbox.send(contact, &mut run.dice);
             }
         }
@@ -260,30 +220,6 @@ impl Plan {
 /// A moment within `second`.
 fn moment(second: i64, dice: &mut Dice) -> i64 {
     second * SECOND + dice.below(SECOND as u64) as i64
-}
-
-/// When the episodes of a kind take place.
-fn spans(
-    kind: AttackKind,
-    per_day: u32,
-    (start, seconds): (i64, i64),
-    cast: &mut Cast<'_>,
-) -> Vec<Span> {
-    let (shortest, low, high) = lengths(kind);
-    let clean = (seconds / 10).clamp(30, 7_200);
-    let usable = seconds - clean - (20 + seconds / 100);
-    let days = seconds as f64 / 86_400.0;
-    let wanted = ((f64::from(per_day) * days).round() as i64).max(1);
-    // Many short slots must not make episodes impossible: rather fewer.
-    let count = wanted.min(usable * 4 / 5 / shortest);
-    let mut spans = Vec::new();
-    for number in 0..count {
-        let slot = usable / count;
-        let length = (cast.amount(low as u64, high as u64) as i64).min(slot * 4 / 5);
-        let begin = start + clean + number * slot + cast.dice.below((slot - length) as u64) as i64;
-        spans.push(Span { start: begin, end: begin + length });
-    }
-    spans
 }
 
 /// The listed addresses, the ones that episodes use first.

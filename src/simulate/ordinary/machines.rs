@@ -24,6 +24,8 @@ const BACKUP_BEGIN: i64 = 3600;
 const BACKUP_SPREAD: i64 = 3 * 3600;
 /// All hosts that are on fetch an update within this time.
 const UPDATE_SPREAD: i64 = 600;
+/// How often the makers of one server come.
+const VISITS_PER_HOUR: f64 = 0.25;
 /// Ports that the Internet tries, whoever you are.
 const NOISE_PORTS: [u16; 14] =
     [22, 23, 23, 80, 443, 445, 445, 3389, 8080, 2323, 5555, 6379, 1433, 81];
@@ -206,6 +208,25 @@ fn polled(network: &Network) -> Vec<(Node, Option<u16>)> {
     all.extend(network.resolvers.iter().map(|dual| (dual.v4(), None)));
     all.extend(network.printers.iter().chain(&network.cameras).map(|&node| (node, None)));
     all
+}
+
+/// Makers look after the servers that the public does not reach: each server has one or two of
+/// them, who come now and then.
+pub(super) fn look_after(scene: &mut Scene<'_>) {
+    let servers = scene.network.looked_after();
+    let per_second = VISITS_PER_HOUR * servers.len() as f64 / 3_600.0;
+    for _ in 0..scene.dice.count(per_second) {
+        let number = scene.dice.below(servers.len() as u64);
+        let (server, port) = servers[number as usize];
+        let client = scene.network.maker(2 * number + scene.dice.below(1 + number % 2));
+        for _ in 0..scene.dice.between(1, 3) {
+            let path = Path { client, server, port };
+            let payload = (scene.dice.between(2_000, 20_000), scene.dice.between(5_000, 200_000));
+            let (start, seconds) = (scene.later(2.0), scene.dice.real(3.0, 50.0));
+            let contact = Contact::tcp(scene.dice, start, path, payload, seconds);
+            scene.send(contact);
+        }
+    }
 }
 
 /// Each desk asks the time server in turn; the time server asks four outside.

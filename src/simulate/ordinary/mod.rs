@@ -86,6 +86,7 @@ impl Scene<'_> {
 pub(super) struct Ordinary {
     dice: Dice,
     machine_dice: Dice,
+    visit_dice: Dice,
     machines: machines::Schedule,
     /// Records per hour of all activities together at level 1.
     budget: f64,
@@ -104,6 +105,7 @@ impl Ordinary {
         Self {
             dice: Dice::new(seed, 2),
             machine_dice: Dice::new(seed, 3),
+            visit_dice: Dice::new(seed, 7),
             machines: machines::Schedule::new(seed, network),
             budget: (flows_per_hour - machine_records).max(0.0),
             machine_records,
@@ -115,6 +117,8 @@ impl Ordinary {
         let dice = &mut self.machine_dice;
         let mut scene = Scene { network, dice, outbox, second, at: second * SECOND };
         self.machines.run(&mut scene);
+        let dice = &mut self.visit_dice;
+        machines::look_after(&mut Scene { network, dice, outbox, second, at: second * SECOND });
         for activity in &ACTIVITIES {
             let mean = self.events_per_second(activity, second);
             for _ in 0..self.dice.count(mean) {
@@ -145,10 +149,10 @@ mod tests {
     const MORNING: i64 = 1_772_445_600;
 
     fn drain(outbox: &mut Outbox, seconds: i64) -> usize {
-        let (mut one, mut other) = (Dice::new(8, 0), Dice::new(8, 1));
+        let mut dice = [0, 1, 2].map(|stream| Dice::new(8, stream));
         let mut records = 0;
         for _ in 0..seconds {
-            outbox.continue_open(&mut one, &mut other);
+            outbox.continue_open(&mut dice);
             records += outbox.take_second().len();
         }
         records
