@@ -1,17 +1,19 @@
-//! Carpet bombing: a flood over many hosts of one prefix, small for each of them.
+//! Carpet bombing: a flood over many hosts of one prefix, small for each of them: packets that nobody
+//! answers, or answers that nobody asked for.
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::features::{HostKey, HostsWindow};
-use crate::model::{Finding, Kind, SettingError, Subject, is_group};
+use crate::features::{Conversation, HostKey, HostsWindow};
+use crate::model::{Finding, Kind, Protocol, SettingError, Subject, is_group};
 
 use super::rules::{
     Keys, LEAST_EVIDENCE, counted, fact, log_strength, most_involved, over_threshold,
     rule_probability,
 };
+use super::services::amplifier;
 use super::{Configured, Context, Detector, Settings};
 
 const ID: &str = "carpet_bombing";
@@ -29,8 +31,8 @@ const V6_BITS: u8 = 48;
 pub struct Config {
     /// Whether the detector takes part.
     pub enabled: bool,
-    /// Packets without any answer to hosts of one prefix (/24, /48) within a window (60 s);
-    /// positive.
+    /// Packets without any answer, or of answers nobody asked for, to hosts of one prefix (/24, /48)
+    /// within a window (60 s); positive.
     pub min_packets: u64,
     /// Hosts of the prefix that get them; at least 2. Fewer are floods of single hosts.
     pub min_hosts: u64,
@@ -80,6 +82,45 @@ struct Target {
     senders: HashMap<HostKey, u64>,
 }
 
+impl Target {
+    fn add(&mut self, load: &Load) {
+        self.packets = self.packets.saturating_add(load.packets);
+        self.bytes = self.bytes.saturating_add(load.bytes);
+        self.evidence = self.evidence.saturating_add(load.evidence);
+        let host = self.hosts.entry(load.receiver).or_default();
+        *host = host.saturating_add(load.packets);
+        let sender = self.senders.entry(load.sender).or_default();
+        *sender = sender.saturating_add(load.packets);
+    }
+}
+
+/// What a host got from another one without having to do with it.
+struct Load {
+    sender: HostKey,
+    receiver: HostKey,
+    packets: u64,
+    bytes: u64,
+    evidence: u64,
+}
+
+/// The one-sided part of a conversation: questions without an answer, or answers of a service that
+/// amplifies without a question.
+fn load_of(c: &Conversation) -> Option<Load> {
+    let counters = &c.counters;
+    let evidence = counters.evidence();
+    let is_unanswered = !counters.is_answered() && counters.requests > 0;
+    if is_unanswered && !is_group(c.server.ip()) {
+        let (packets, bytes) = (counters.packets_up, counters.bytes_up);
+        return Some(Load { sender: c.client, receiver: c.server, packets, bytes, evidence });
+    }
+    let is_unasked = counters.packets_up == 0 && counters.packets_down > 0;
+    if is_unasked && c.protocol == Protocol::UDP.0 && amplifier(c.port).is_some() {
+        let (packets, bytes) = (counters.packets_down, counters.bytes_down);
+        return Some(Load { sender: c.server, receiver: c.client, packets, bytes, evidence });
+    }
+    None
+}
+
 struct CarpetBombing {
     config: Config,
 }
@@ -105,18 +146,8 @@ impl Detector for CarpetBombing {
 
     fn close_hosts(&mut self, window: &HostsWindow, findings: &mut Vec<Finding>) {
         let mut targets = HashMap::<(IpAddr, u8), Target>::new();
-        let silent = window.conversations.iter().filter(|c| {
-            let counters = &c.counters;
-            !counters.is_answered() && counters.requests > 0 && !is_group(c.server.ip())
-        });
-        for c in silent {
-            let target = targets.entry(prefix_of(c.server)).or_default();
-            let packets = c.counters.packets_up;
-            target.packets = target.packets.saturating_add(packets);
-            target.bytes = target.bytes.saturating_add(c.counters.bytes_up);
-            target.evidence = target.evidence.saturating_add(c.counters.evidence());
-            *target.hosts.entry(c.server).or_default() += packets;
-            *target.senders.entry(c.client).or_default() += packets;
+        for load in window.conversations.iter().filter_map(load_of) {
+            targets.entry(prefix_of(load.receiver)).or_default().add(&load);
         }
         let config = &self.config;
         let is_bombed = |target: &Target| {
@@ -153,10 +184,10 @@ impl CarpetBombing {
                 over_threshold("unanswered_packets", packets, threshold),
                 over_threshold("uniqDstIPs", hosts as f64, self.config.min_hosts as f64),
                 over_threshold("uniqSrcIPs", senders as f64, self.config.min_senders as f64),
-                fact("bytes_up", target.bytes as f64),
+                fact("bytes", target.bytes as f64),
             ],
             reason: format!(
-                "got {} unanswered packets on {} from {} within {} s",
+                "got {} packets that nobody asked for or answered on {} from {} within {} s",
                 target.packets,
                 counted(hosts, "host"),
                 counted(senders, "sender"),
@@ -172,7 +203,7 @@ impl CarpetBombing {
 mod tests {
     use super::*;
     use crate::detect::testing::run;
-    use crate::model::{Flow, Protocol};
+    use crate::model::{Endpoint, Flow, Protocol};
     use crate::testkit::flow;
 
     fn found(flows: &[Flow]) -> Vec<Finding> {
@@ -201,8 +232,17 @@ mod tests {
         assert_eq!(findings[0].subject, Subject::Prefix("203.0.113.0".parse().unwrap(), 24));
         assert_eq!(
             findings[0].reason,
-            "got 15000 unanswered packets on 50 hosts from 10 senders within 60 s"
+            "got 15000 packets that nobody asked for or answered on 50 hosts from 10 senders within 60 s"
         );
+    }
+
+    #[test]
+    fn a_flood_of_answers_that_nobody_asked_for_is_one_as_well() {
+        let answers =
+            |flow: Flow| Flow { source: Endpoint { port: Some(53), ..flow.source }, ..flow };
+        let findings = found(&bombs(10, 50, 30).into_iter().map(answers).collect::<Vec<_>>());
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].subject, Subject::Prefix("203.0.113.0".parse().unwrap(), 24));
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Default for Config {
             enabled: true,
             ports: vec![22, 23, 135, 139, 445, 3389, 5900, 5985, 5986],
             warm_up_hours: 24,
-            memory_windows: 30,
+            memory_windows: 60,
             min_new_hosts: 6,
             memory_days: 30,
             max_relations: 100_000,
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(findings[0].subject, Subject::Source([10, 0, 0, 7].into()));
         assert_eq!(
             findings[0].reason,
-            "opened administrative services (ports 445) on 6 hosts inside that it never used before, within 30 min"
+            "opened administrative services (ports 445) on 6 hosts inside that it never used before, within 60 min"
         );
     }
 

@@ -127,6 +127,7 @@ impl Detector for NewService {
             self.services.forget_before(oldest);
         }
         let is_warm = now >= since + i64::from(self.config.warm_up_hours) * MINUTES_PER_HOUR;
+        self.meet(window, now);
         let mut answering: Vec<_> =
             window.conversations.iter().filter(|c| self.is_service(c)).collect();
         answering.sort_by_key(|c| (c.service(), c.client));
@@ -159,6 +160,16 @@ impl NewService {
             && self.internal.contains(c.server.ip())
     }
 
+    /// Remembers who is there: a desk that only asks is known when it begins to answer.
+    fn meet(&mut self, window: &HostsWindow, now: i64) {
+        for source in &window.sources {
+            let host = source.host();
+            if self.internal.contains(host.ip()) {
+                self.hosts.see(host, now).first.get_or_insert(now);
+            }
+        }
+    }
+
     /// Remembers a service; returns whether it is new of a host that hardly ever has new ones.
     fn is_new(&mut self, c: &Conversation, now: i64) -> bool {
         let is_known = self.services.get(&c.service()).is_some();
@@ -181,8 +192,13 @@ impl NewService {
         let outside = conversations.iter().filter(is_outside).count();
         // Remote control, or somebody outside who uses it, is worse than another port.
         let is_log_in = c.protocol == Protocol::TCP.0 && log_in(c.port).is_some();
-        let strength =
-            0.2 + if is_log_in { 0.4 } else { 0.0 } + if outside > 0 { 0.4 } else { 0.0 };
+        let strength = match (is_log_in, outside > 0) {
+            (true, true) => 1.0,
+            (false, true) => 0.6,
+            // Who goes from host to host leaves a trail of these: one line each, no alert.
+            (true, false) => 0.5,
+            (false, false) => 0.2,
+        };
         let clients = conversations.iter().map(|c| c.client.ip()).take(Finding::MAX_RELATED);
         Finding {
             detector: ID,
@@ -231,6 +247,20 @@ mod tests {
         assert_eq!(findings[0].subject, Subject::Destination([10, 0, 0, 2].into()));
         assert_eq!(findings[0].reason, "answered for the first time on tcp port 3389 (RDP)");
         assert_eq!(findings[0].strength, 1.0);
+    }
+
+    #[test]
+    fn a_desk_that_never_answered_is_known_by_its_questions() {
+        let mut flows: Vec<_> = (0..30)
+            .map(|hour| {
+                flow().from("10.0.0.2").to("10.0.0.9").to_port(443).at(hour * 3_600).build()
+            })
+            .collect();
+        flows.push(answered(DAY + 9_000, "10.0.0.5", 4444));
+        flows.sort_by_key(|flow| flow.end);
+        let findings = found(&flows);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].subject, Subject::Destination([10, 0, 0, 2].into()));
     }
 
     #[test]

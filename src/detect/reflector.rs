@@ -12,6 +12,8 @@ use super::{Configured, Context, Detector, InternalNetworks, Settings};
 const ID: &str = "reflector";
 /// Hundreds of the same small question a minute, each with a huge answer.
 const PROBABILITY: f64 = 1e-3;
+/// So many times the least ratio is no service of names.
+const HUGE: f64 = 10.0;
 /// A thousand times the threshold is as bad as it gets.
 const TOP: f64 = 1_000.0;
 
@@ -21,7 +23,8 @@ const TOP: f64 = 1_000.0;
 pub struct Config {
     /// Whether the detector takes part.
     pub enabled: bool,
-    /// Packets of questions of one asker to one server within a window (60 s); positive.
+    /// Packets of questions of one asker to one server within a window (60 s); positive. A tenth is
+    /// enough, but not fewer than 20, when the answers are ten times `min_ratio` as large.
     pub min_requests: u64,
     /// Bytes of answers to them; positive.
     pub min_bytes: u64,
@@ -74,12 +77,18 @@ impl Detector for Reflector {
 impl Reflector {
     fn is_abuse(&self, c: &Conversation) -> bool {
         let counters = &c.counters;
+        let ratio = counters.bytes_down as f64 / counters.bytes_up.max(1) as f64;
+        // Few questions do where each of them gives a flood (NTP's lists, memcached).
+        let is_huge = ratio >= HUGE * self.config.min_ratio;
+        let few = (self.config.min_requests / 10).max(LEAST_EVIDENCE);
+        let least =
+            if is_huge { few.min(self.config.min_requests) } else { self.config.min_requests };
         c.protocol == Protocol::UDP.0
             && amplifier(c.port).is_some()
-            && counters.packets_up >= self.config.min_requests
+            && counters.packets_up >= least
             && counters.bytes_down >= self.config.min_bytes
             && counters.evidence() >= LEAST_EVIDENCE
-            && counters.bytes_down as f64 >= self.config.min_ratio * counters.bytes_up as f64
+            && ratio >= self.config.min_ratio
             // Servers of others are their matter, and among ourselves nobody forges.
             && self.internal.contains(c.server.ip())
             && !self.internal.contains(c.client.ip())
@@ -147,6 +156,18 @@ mod tests {
             findings[0].reason,
             "answered 1000 packets of questions from 198.51.100.7 on udp port 53 (DNS) with 3.0 MB, 50 times their size"
         );
+    }
+
+    #[test]
+    fn few_questions_with_huge_answers_are_enough() {
+        let mut flows = both_ways("198.51.100.7", "10.0.0.53", (43 * 60, 9_000_000));
+        flows[0].sent.packets = 60;
+        assert_eq!(found(&flows).len(), 1);
+        flows[0].sent.packets = 10;
+        assert!(found(&flows).is_empty());
+        flows[0].sent = crate::model::Counters { bytes: 60 * 43 * 20, packets: 60 };
+        flows[1].sent.bytes = 900_000;
+        assert!(found(&flows).is_empty(), "17 times is large, not huge");
     }
 
     #[test]
