@@ -96,7 +96,7 @@ pub(super) fn stitch(pairs: &[PairWindow]) -> Vec<Conversation> {
 /// Adds the conversations of a short window to those of its long one, at most `cap` of them: the
 /// first in their order. Returns how many additions found no room.
 pub(super) fn gather(minute: &mut Vec<Conversation>, pane: &[Conversation], cap: usize) -> u64 {
-    *minute = merge_ascending(std::mem::take(minute), pane);
+    merge_ascending(minute, pane);
     let beyond = minute.split_off(cap.min(minute.len()));
     beyond.iter().map(Conversation::additions).fold(0, u64::saturating_add)
 }

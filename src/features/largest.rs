@@ -92,8 +92,7 @@ pub enum Largest {
     /// One.
     One(FlowMark),
     /// Two or more, the largest first.
-    #[expect(clippy::box_collection, reason = "a bare Vec would make the usual case larger")]
-    Several(Box<Vec<FlowMark>>),
+    Several(Box<[FlowMark]>),
 }
 
 impl Largest {
@@ -103,7 +102,7 @@ impl Largest {
             Self::None => *self = Self::One(mark),
             Self::One(known) if *known == mark => {}
             Self::One(known) => {
-                let mut marks = vec![*known, mark];
+                let mut marks = [*known, mark];
                 marks.sort_unstable_by_key(FlowMark::rank);
                 *self = Self::Several(Box::new(marks));
             }
@@ -113,10 +112,18 @@ impl Largest {
                 if is_full && mark.total_bytes() < least {
                     return;
                 }
-                if let Err(place) = marks.binary_search_by_key(&mark.rank(), FlowMark::rank) {
-                    marks.insert(place, mark);
-                    marks.truncate(MOST_FLOWS);
+                let Err(place) = marks.binary_search_by_key(&mark.rank(), FlowMark::rank) else {
+                    return;
+                };
+                if is_full {
+                    marks[place.min(MOST_FLOWS - 1)..].rotate_right(1);
+                    marks[place.min(MOST_FLOWS - 1)] = mark;
+                    return;
                 }
+                let mut more = std::mem::take(marks).into_vec();
+                more.reserve_exact(1);
+                more.insert(place, mark);
+                *marks = more.into_boxed_slice();
             }
         }
     }
@@ -145,15 +152,14 @@ impl From<Largest> for Vec<FlowMark> {
 impl TryFrom<Vec<FlowMark>> for Largest {
     type Error = &'static str;
 
-    fn try_from(mut marks: Vec<FlowMark>) -> Result<Self, Self::Error> {
+    fn try_from(marks: Vec<FlowMark>) -> Result<Self, Self::Error> {
         if marks.len() > MOST_FLOWS || !marks.is_sorted_by(|a, b| a.rank() < b.rank()) {
             return Err("largest flows out of order, or too many");
         }
-        marks.shrink_to_fit();
         Ok(match marks.as_slice() {
             [] => Self::None,
             [mark] => Self::One(*mark),
-            _ => Self::Several(Box::new(marks)),
+            _ => Self::Several(marks.into_boxed_slice()),
         })
     }
 }
