@@ -1,12 +1,14 @@
 //! More, or less, than at this hour of the week.
 //!
 //! The network and the busiest hosts have a baseline of their own for every hour of the week; all
-//! other hosts share one: what the busiest of them usually does. How far a window lies from it is
-//! calibrated. Hours are those of UTC. A host that is silent is not missed.
+//! other hosts share one: what the busiest of them usually does. Hosts are judged by their last ten
+//! windows together, and what is calibrated is their excess over their own usual band as a share of
+//! what the network usually carries: a hundred times as much of nothing matters to nobody. Hours are
+//! those of UTC. A host that is silent is not missed.
 
 mod season;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +26,10 @@ use season::{Hour, Season, Usual};
 const ID: &str = "seasonal";
 /// The usual band: so many spreads to both sides.
 const BAND: f64 = 3.0;
-/// Fewer flows of a host in a window are never too many.
-const LEAST_FLOWS: f64 = 200.0;
+/// Hosts are judged by their last windows together: single ones differ too much to tell anything.
+const TOGETHER: i64 = 10;
+/// Fewer flows of a host in these windows are never too many.
+const LEAST_FLOWS: f64 = 1_000.0;
 /// Hosts that get a baseline of their own in one window, the busiest first. A flood of new hosts
 /// replaces the old ones slowly.
 const NEW_PER_WINDOW: usize = 8;
@@ -48,7 +52,7 @@ pub struct Config {
     pub min_days: u8,
     /// What is found is at least so many times, or so small a part of, what is usual; above 1.
     pub min_factor: f64,
-    /// Bytes of a host in one window (60 s) below which it is never too much.
+    /// Bytes of a host in ten windows (ten minutes) below which it is never too much.
     pub min_bytes: u64,
     /// When findings are made. The warm-up counts windows for which something was usual.
     pub alarms: Alarms,
@@ -61,7 +65,7 @@ impl Default for Config {
             max_hosts: 1_000,
             min_days: 3,
             min_factor: 3.0,
-            min_bytes: 1_000_000,
+            min_bytes: 10_000_000,
             alarms: Alarms::default(),
         }
     }
@@ -97,8 +101,8 @@ const SENT: Side = Side { bytes: "sumOfBytes", flows: "sumOfFlows", verb: "sent"
 const RECEIVED: Side = Side { bytes: "destSumOfBytes", flows: "destSumOfFlows", verb: "received" };
 const WHOLE: Side = Side { bytes: "bytes", flows: "flows", verb: "carried" };
 
-/// The numbers of a subject in a window.
-#[derive(Clone, Copy)]
+/// The numbers of a subject in a window, or in some.
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Amount {
     bytes: f64,
     flows: f64,
@@ -107,6 +111,10 @@ struct Amount {
 impl Amount {
     fn of(counters: &HostCounters) -> Self {
         Self { bytes: counters.bytes as f64, flows: counters.records as f64 }
+    }
+
+    fn times(self, windows: i64) -> Self {
+        Self { bytes: self.bytes * windows as f64, flows: self.flows * windows as f64 }
     }
 }
 
@@ -118,6 +126,8 @@ struct Baseline {
     /// Mean bytes per window, as of the window `last`.
     weight: f64,
     last: i64,
+    /// Of a host: its last windows by number, the oldest first.
+    recent: VecDeque<(i64, Amount)>,
 }
 
 /// One number against its baseline.
@@ -129,8 +139,18 @@ struct Verdict {
 }
 
 impl Verdict {
+    /// In spreads; negative below.
     fn distance(&self) -> f64 {
         self.usual.distance(self.actual)
+    }
+
+    /// What lies above the usual band.
+    fn excess(&self) -> f64 {
+        (self.actual - self.bound(BAND)).max(0.0)
+    }
+
+    fn bound(&self, spreads: f64) -> f64 {
+        (self.usual.level + spreads * self.usual.spread).exp_m1()
     }
 
     fn typical(&self) -> f64 {
@@ -143,13 +163,12 @@ impl Verdict {
     }
 
     fn evidence(&self) -> FeatureEvidence {
-        let bound = |spreads: f64| (self.usual.level + spreads * self.usual.spread).exp_m1();
         FeatureEvidence {
             name: self.name.into(),
             actual: self.actual,
             typical: Some(self.typical().round()),
-            lower: Some(bound(-BAND).max(0.0).round()),
-            upper: Some(bound(BAND).round()),
+            lower: Some(self.bound(-BAND).max(0.0).round()),
+            upper: Some(self.bound(BAND).round()),
             share: None,
         }
     }
@@ -157,28 +176,37 @@ impl Verdict {
 
 impl Baseline {
     fn new(hour: Hour, now: i64) -> Self {
-        Self { bytes: Season::new(hour), flows: Season::new(hour), weight: 0.0, last: now }
+        let (bytes, flows) = (Season::new(hour), Season::new(hour));
+        Self { bytes, flows, weight: 0.0, last: now, recent: VecDeque::new() }
     }
 
     /// The two numbers against what is usual; none as long as nothing is.
-    fn judge(&self, side: &Side, hour: Hour, min_days: u8, amount: Amount) -> Vec<Verdict> {
+    ///
+    /// At the beginning of an hour some windows belong to the hour before; `hours` are both, and what
+    /// is usual is that of the busier one.
+    fn judge(&self, side: &Side, hours: [Hour; 2], min_days: u8, amount: Amount) -> Vec<Verdict> {
         let one = |season: &Season, name, what, actual| {
-            season.usual(hour, min_days).map(|usual| Verdict { name, what, actual, usual })
+            let usual = season.usual(hours[0], min_days)?;
+            let before = season.usual(hours[1], min_days).filter(|it| it.level > usual.level);
+            Some(Verdict { name, what, actual, usual: before.unwrap_or(usual) })
         };
-        [
-            one(&self.bytes, side.bytes, "bytes", amount.bytes),
-            one(&self.flows, side.flows, "flows", amount.flows),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        let bytes = one(&self.bytes, side.bytes, "bytes", amount.bytes);
+        bytes.into_iter().chain(one(&self.flows, side.flows, "flows", amount.flows)).collect()
     }
 
-    fn learn(&mut self, hour: Hour, now: i64, amount: Amount) {
-        self.bytes.learn(hour, amount.bytes);
-        self.flows.learn(hour, amount.flows);
+    /// Takes in a window and returns what it and those before it hold together.
+    fn together(&mut self, now: i64, amount: Amount) -> Amount {
         self.weight = self.weight_at(now) + amount.bytes / WEIGHT_WINDOWS;
         self.last = now;
+        self.recent.retain(|(window, _)| *window > now - TOGETHER);
+        self.recent.push_back((now, amount));
+        let sum = |of: fn(&Amount) -> f64| self.recent.iter().map(|(_, amount)| of(amount)).sum();
+        Amount { bytes: sum(|amount| amount.bytes), flows: sum(|amount| amount.flows) }
+    }
+
+    fn learn(&mut self, hour: Hour, amount: Amount) {
+        self.bytes.learn(hour, amount.bytes);
+        self.flows.learn(hour, amount.flows);
     }
 
     fn weight_at(&self, now: i64) -> f64 {
@@ -230,6 +258,14 @@ struct Moment {
     now: i64,
 }
 
+impl Moment {
+    /// The hour of the window, and that of the first one that is judged together with it.
+    fn hours(&self) -> [Hour; 2] {
+        let earlier = (TOGETHER - 1) * i64::from(self.span.seconds);
+        [self.hour, Hour::of(self.span.start.plus_seconds(-earlier))]
+    }
+}
+
 /// Hosts of a window in ascending order.
 trait Active {
     fn host(&self) -> HostKey;
@@ -256,6 +292,15 @@ impl Active for DestinationWindow {
     }
 }
 
+/// What a number is compared with.
+#[derive(Clone, Copy)]
+struct Basis {
+    /// Whose usual numbers they are, in words.
+    whose: &'static str,
+    /// Windows that are judged together.
+    windows: i64,
+}
+
 /// A host that does more than usual, if what is usual is known.
 struct Judged {
     host: HostKey,
@@ -264,10 +309,20 @@ struct Judged {
 }
 
 impl Judged {
-    /// Only what is high counts; a host that does less is at rest.
-    fn new(host: HostKey, mut verdicts: Vec<Verdict>) -> Self {
-        verdicts.sort_by(|a, b| b.distance().total_cmp(&a.distance()));
-        let score = verdicts.first().map_or(0.0, Verdict::distance).max(0.0);
+    /// The score is the excess over the host's own usual band as a share of what the whole network
+    /// usually carries (`carried`): among hundreds of quiet hosts there is always one that does a
+    /// hundred times as much, and it matters to nobody. A host that does less is at rest.
+    fn new(config: &Config, host: HostKey, carried: Amount, mut verdicts: Vec<Verdict>) -> Self {
+        let score = |verdict: &Verdict| {
+            let (least, carried) = match verdict.what {
+                "bytes" => (config.min_bytes as f64, carried.bytes),
+                _ => (LEAST_FLOWS, carried.flows),
+            };
+            let is_large = verdict.actual >= least && verdict.is_far(config.min_factor);
+            if is_large { verdict.excess() / carried.max(1.0) } else { 0.0 }
+        };
+        verdicts.sort_by(|a, b| score(b).total_cmp(&score(a)));
+        let score = verdicts.first().map_or(0.0, score);
         Self { host, verdicts, score }
     }
 }
@@ -278,33 +333,34 @@ impl Hosts {
         &mut self,
         config: &Config,
         side: &Side,
-        moment: Moment,
+        (moment, carried): (Moment, Option<Amount>),
         active: &[A],
         findings: &mut Vec<Finding>,
     ) {
         let mut judged = Vec::new();
         for (&host, own) in &mut self.own {
             let Ok(place) = active.binary_search_by_key(&host, Active::host) else { continue };
-            let amount = Amount::of(active[place].counters());
-            let verdicts = own.judge(side, moment.hour, config.min_days, amount);
-            if !verdicts.is_empty() {
-                judged.push(Judged::new(host, verdicts));
+            let amount = own.together(moment.now, Amount::of(active[place].counters()));
+            let verdicts = own.judge(side, moment.hours(), config.min_days, amount);
+            if let Some(carried) = carried.filter(|_| !verdicts.is_empty()) {
+                judged.push(Judged::new(config, host, carried.times(TOGETHER), verdicts));
             }
-            own.learn(moment.hour, moment.now, amount);
+            own.learn(moment.hour, amount);
         }
-        told(config, side, moment, &mut self.highest_own, &judged, "it", findings);
+        let basis = Basis { whose: "it", windows: TOGETHER };
+        told(config, side, moment, &mut self.highest_own, &judged, basis, findings);
         let strangers = self.strangers(active);
         if let Some(busiest) = strangers.first() {
             let amount = Amount::of(active[*busiest].counters());
             let hour = moment.hour;
             let shared = self.shared.get_or_insert_with(|| Baseline::new(hour, moment.now));
-            let verdicts = shared.judge(side, hour, config.min_days, amount);
-            if !verdicts.is_empty() {
-                let judged = [Judged::new(active[*busiest].host(), verdicts)];
-                let who = "the busiest of the smaller hosts";
-                told(config, side, moment, &mut self.highest_shared, &judged, who, findings);
+            let verdicts = shared.judge(side, [hour; 2], config.min_days, amount);
+            if let Some(carried) = carried.filter(|_| !verdicts.is_empty()) {
+                let judged = [Judged::new(config, active[*busiest].host(), carried, verdicts)];
+                let basis = Basis { whose: "the busiest of the smaller hosts", windows: 1 };
+                told(config, side, moment, &mut self.highest_shared, &judged, basis, findings);
             }
-            shared.learn(hour, moment.now, amount);
+            shared.learn(hour, amount);
         }
         self.admit(config, moment, active, &strangers);
     }
@@ -355,7 +411,8 @@ impl Hosts {
                 self.own.remove(&quiet);
             }
             let mut own = Baseline::new(moment.hour, moment.now);
-            own.learn(moment.hour, moment.now, amount);
+            own.together(moment.now, amount);
+            own.learn(moment.hour, amount);
             self.own.insert(host, own);
         }
     }
@@ -368,20 +425,16 @@ fn told(
     moment: Moment,
     highest: &mut Highest,
     judged: &[Judged],
-    whose: &str,
+    basis: Basis,
     findings: &mut Vec<Finding>,
 ) {
     let scores: Vec<_> = judged.iter().map(|judged| judged.score).collect();
     for alarm in highest.judge(&config.alarms, &scores) {
         let judged = &judged[alarm.place];
-        let is_large = judged.verdicts.first().is_some_and(|verdict| {
-            let least = if verdict.what == "bytes" { config.min_bytes as f64 } else { LEAST_FLOWS };
-            verdict.actual >= least && verdict.is_far(config.min_factor)
-        });
-        if is_large {
+        if judged.score > 0.0 {
             let subject = Subject::Source(judged.host.ip());
             let kind = Kind::UnusualVolume;
-            findings.push(finding(kind, subject, side, moment, &alarm, &judged.verdicts, whose));
+            findings.push(finding(kind, subject, side, moment, &alarm, &judged.verdicts, basis));
         }
     }
 }
@@ -394,9 +447,12 @@ fn finding(
     moment: Moment,
     alarm: &Alarm,
     verdicts: &[Verdict],
-    whose: &str,
+    Basis { whose, windows }: Basis,
 ) -> Finding {
     let worst = &verdicts[0];
+    let seconds = windows * i64::from(moment.span.seconds);
+    let stretch =
+        if windows > 1 { format!("{} min", seconds / 60) } else { format!("{seconds} s") };
     Finding {
         detector: ID,
         kind,
@@ -406,11 +462,10 @@ fn finding(
         strength: alarm.strength,
         features: verdicts.iter().map(Verdict::evidence).collect(),
         reason: format!(
-            "{} {} {} within {} s (typical for {whose} at this hour: {:.0}); {}",
+            "{} {} {} within {stretch} (typical for {whose} at this hour: {:.0}); {}",
             side.verb,
             worst.actual,
             worst.what,
-            moment.span.seconds,
             worst.typical(),
             one_in(alarm.probability),
         ),
@@ -420,27 +475,33 @@ fn finding(
 }
 
 impl Seasonal {
-    /// Judges the network to both sides.
+    /// Judges the network to both sides; returns what it usually carries in a window.
     fn close_network(
         &mut self,
         moment: Moment,
         network: &NetworkWindow,
         findings: &mut Vec<Finding>,
-    ) {
+    ) -> Option<Amount> {
         let (config, hour) = (&self.config, moment.hour);
         let counters = &network.counters;
         let amount = Amount { bytes: counters.bytes as f64, flows: counters.flows as f64 };
         let own = self.state.network.get_or_insert_with(|| Baseline::new(hour, moment.now));
-        let mut verdicts = own.judge(&WHOLE, hour, config.min_days, amount);
-        own.learn(hour, moment.now, amount);
+        let mut verdicts = own.judge(&WHOLE, [hour; 2], config.min_days, amount);
+        own.learn(hour, amount);
+        let carried = match verdicts.as_slice() {
+            [bytes, flows] => Some(Amount { bytes: bytes.typical(), flows: flows.typical() }),
+            _ => None,
+        };
         verdicts.sort_by(|a, b| b.distance().abs().total_cmp(&a.distance().abs()));
-        let Some(worst) = verdicts.first() else { return };
+        let worst = verdicts.first()?;
         let score = worst.distance().abs();
         let alarm = self.state.highest.judge(&config.alarms, &[score]).pop();
         if let Some(alarm) = alarm.filter(|_| worst.is_far(config.min_factor)) {
             let (kind, subject) = (Kind::TrafficShift, Subject::Network);
-            findings.push(finding(kind, subject, &WHOLE, moment, &alarm, &verdicts, "it"));
+            let basis = Basis { whose: "it", windows: 1 };
+            findings.push(finding(kind, subject, &WHOLE, moment, &alarm, &verdicts, basis));
         }
+        carried
     }
 }
 
@@ -469,10 +530,10 @@ impl Detector for Seasonal {
         let start = window.span.start;
         let now = start.seconds().div_euclid(i64::from(window.span.seconds.max(1)));
         let moment = Moment { span: window.span, hour: Hour::of(start), now };
-        self.close_network(moment, &window.network, findings);
+        let carried = self.close_network(moment, &window.network, findings);
         let (config, state) = (&self.config, &mut self.state);
-        state.senders.close(config, &SENT, moment, &window.sources, findings);
-        state.receivers.close(config, &RECEIVED, moment, &window.destinations, findings);
+        state.senders.close(config, &SENT, (moment, carried), &window.sources, findings);
+        state.receivers.close(config, &RECEIVED, (moment, carried), &window.destinations, findings);
     }
 }
 
