@@ -116,8 +116,10 @@ impl Largest {
                     return;
                 };
                 if is_full {
-                    marks[place.min(MOST_FLOWS - 1)..].rotate_right(1);
-                    marks[place.min(MOST_FLOWS - 1)] = mark;
+                    if place < marks.len() {
+                        marks[place..].rotate_right(1);
+                        marks[place] = mark;
+                    }
                     return;
                 }
                 let mut more = std::mem::take(marks).into_vec();
