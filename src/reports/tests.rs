@@ -106,6 +106,10 @@ fn hostile_day() -> ReportData {
         (alert.id, alert.title, alert.subject, alert.sentence) = (evil(), evil(), evil(), evil());
         (alert.when, alert.status, alert.exception) = (evil(), evil(), Some(evil()));
         alert.features.iter_mut().for_each(|line| (line.name, line.usual) = (evil(), evil()));
+        for flow in &mut alert.flows {
+            (flow.from, flow.to, flow.transport) = (evil(), evil(), evil());
+            (flow.at, flow.id) = (evil(), evil());
+        }
         alert.techniques.iter_mut().for_each(|line| (line.id, line.name) = (evil(), evil()));
     }
     report.attacks.kinds.iter_mut().for_each(|kind| kind.title = evil());
