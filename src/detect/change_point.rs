@@ -6,10 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::features::HostsWindow;
-use crate::model::{FeatureEvidence, Finding, Kind, SettingError, Subject};
+use crate::model::{Finding, SettingError};
 
 use super::alarms::{self, Alarms, Highest, one_in};
-use super::network::{Recent, median_and_spread, numbers_of};
+use super::network::{Deviation, Recent, farthest_first, median_and_spread, numbers_of, shift};
 use super::rules::Keys;
 use super::{Configured, Context, Detector, RestoreError, Settings};
 
@@ -19,10 +19,6 @@ const NAMES: [&str; 4] = ["flows", "bytes", "count_src_ip", "count_dst_ip"];
 const WORDS: [&str; 4] = ["flows", "bytes", "senders", "receivers"];
 /// Levels that stray less than this (five per cent) are steady; so far they may stray.
 const LEAST_SPREAD: f64 = 0.05;
-/// The usual band: so many spreads to both sides.
-const BAND: f64 = 3.0;
-/// A number tells of the change when it moved at least so much of what the farthest did.
-const LEAST_PART: f64 = 0.5;
 
 /// Settings of the detector `change_point`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,56 +85,28 @@ struct ChangePoint {
     state: State,
 }
 
-/// One number before and after.
-struct Move {
-    place: usize,
-    before: f64,
-    after: f64,
-    spread: f64,
-}
-
-impl Move {
-    fn distance(&self) -> f64 {
-        (self.after - self.before).abs() / self.spread
-    }
-
-    fn evidence(&self, sum: f64) -> FeatureEvidence {
-        let number = |level: f64| level.exp_m1().max(0.0);
-        FeatureEvidence {
-            name: NAMES[self.place].into(),
-            actual: number(self.after),
-            typical: Some(number(self.before)),
-            lower: Some(number(self.before - BAND * self.spread)),
-            upper: Some(number(self.before + BAND * self.spread)),
-            share: Some(self.distance() / sum),
-        }
-    }
-}
-
 impl ChangePoint {
     /// Returns how the levels moved, the farthest first; nothing with too short a past.
-    fn moves(&self) -> Vec<Move> {
+    fn moves(&self) -> Vec<Deviation> {
         let (recent, after) = (&self.state.recent, self.config.after_windows);
         if recent.len() < after + self.config.before_windows / 2 {
             return Vec::new();
         }
         let one = |place: usize| {
-            let (level, _) = median_and_spread(recent.newest(place).take(after))?;
-            let (before, spread) = median_and_spread(recent.newest(place).skip(after))?;
+            let (actual, _) = median_and_spread(recent.newest(place).take(after))?;
+            let (typical, spread) = median_and_spread(recent.newest(place).skip(after))?;
             // Counts stray by their root, however steady the past happened to be.
-            let least = LEAST_SPREAD.max((-0.5 * before).exp());
-            Some(Move { place, before, after: level, spread: spread.max(least) })
+            let least = LEAST_SPREAD.max((-0.5 * typical).exp());
+            Some(Deviation { place, actual, typical, spread: spread.max(least) })
         };
-        let mut moves: Vec<_> = (0..NAMES.len()).filter_map(one).collect();
-        moves.sort_by(|a, b| b.distance().total_cmp(&a.distance()));
-        moves
+        farthest_first((0..NAMES.len()).filter_map(one))
     }
 
-    fn reason(&self, farthest: &Move, probability: f64) -> String {
+    fn reason(&self, farthest: &Deviation, probability: f64) -> String {
         format!(
             "went from {:.0} to {:.0} {} a minute and stayed there for {} min; {}",
-            farthest.before.exp_m1(),
-            farthest.after.exp_m1(),
+            farthest.typical.exp_m1(),
+            farthest.actual.exp_m1(),
             WORDS[farthest.place],
             self.config.after_windows,
             one_in(probability),
@@ -167,27 +135,14 @@ impl Detector for ChangePoint {
         self.state.recent.push(levels, config.before_windows + config.after_windows);
         let moves = self.moves();
         let Some(farthest) = moves.first() else { return };
-        let score = farthest.distance();
-        let alarm = self.state.highest.judge(&config.alarms, &[score]).pop();
+        let alarm = self.state.highest.judge(&config.alarms, &[farthest.distance()]).pop();
         let flows = moves.iter().find(|change| change.place == 0);
-        let most = flows.map_or(0.0, |flows| flows.before.max(flows.after).exp_m1());
-        let is_large = (farthest.after - farthest.before).abs() >= config.min_factor.ln()
-            && most >= config.min_flows;
+        let most = flows.map_or(0.0, |flows| flows.typical.max(flows.actual).exp_m1());
+        let is_large = farthest.size() >= config.min_factor.ln() && most >= config.min_flows;
         let Some(alarm) = alarm.filter(|_| is_large) else { return };
-        let sum: f64 = moves.iter().map(Move::distance).sum();
-        let told = moves.iter().filter(|change| change.distance() >= LEAST_PART * score);
-        findings.push(Finding {
-            detector: ID,
-            kind: Kind::TrafficShift,
-            subject: Subject::Network,
-            window: window.span,
-            probability: alarm.probability,
-            strength: alarm.strength,
-            features: told.map(|change| change.evidence(sum)).collect(),
-            reason: self.reason(farthest, alarm.probability),
-            related: Vec::new(),
-            services: Vec::new(),
-        });
+        let reason = self.reason(farthest, alarm.probability);
+        let number = |level: f64| level.exp_m1().max(0.0);
+        findings.push(shift(ID, window.span, &alarm, reason, &NAMES, &moves, number));
         self.state.recent.keep_newest(config.after_windows);
     }
 }

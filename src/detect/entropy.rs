@@ -6,10 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::features::HostsWindow;
-use crate::model::{FeatureEvidence, Finding, Kind, SettingError, Subject};
+use crate::model::{Finding, SettingError};
 
 use super::alarms::{self, Alarms, Highest, one_in};
-use super::network::{Recent, median_and_spread, numbers_of};
+use super::network::{Deviation, Recent, farthest_first, median_and_spread, numbers_of, shift};
 use super::rules::Keys;
 use super::{Configured, Context, Detector, RestoreError, Settings};
 
@@ -20,10 +20,6 @@ const NAMES: [&str; 4] =
 const WORDS: [&str; 4] = ["senders", "receivers", "source ports", "destination ports"];
 /// Entropies that stray less than this (nats) are steady; so far they may stray.
 const LEAST_SPREAD: f64 = 0.05;
-/// The usual band: so many spreads to both sides.
-const BAND: f64 = 3.0;
-/// A number tells of the shift when it strays at least so much of what the farthest does.
-const LEAST_PART: f64 = 0.5;
 
 /// Settings of the detector `entropy`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,49 +81,22 @@ struct Entropy {
     state: State,
 }
 
-/// One entropy against its recent past.
-struct Shift {
-    place: usize,
-    actual: f64,
-    typical: f64,
-    spread: f64,
-}
-
-impl Shift {
-    fn distance(&self) -> f64 {
-        (self.actual - self.typical).abs() / self.spread
-    }
-
-    fn evidence(&self, sum: f64) -> FeatureEvidence {
-        FeatureEvidence {
-            name: NAMES[self.place].into(),
-            actual: self.actual,
-            typical: Some(self.typical),
-            lower: Some((self.typical - BAND * self.spread).max(0.0)),
-            upper: Some(self.typical + BAND * self.spread),
-            share: Some(self.distance() / sum),
-        }
-    }
-}
-
 impl Entropy {
     /// Returns the shifts of a window, the farthest first.
-    fn shifts(&self, actual: [f64; 4]) -> Vec<Shift> {
+    fn shifts(&self, actual: [f64; 4]) -> Vec<Deviation> {
         let one = |place: usize| {
             let past = median_and_spread(self.state.recent.newest(place));
-            past.map(|(typical, spread)| Shift {
+            past.map(|(typical, spread)| Deviation {
                 place,
                 actual: actual[place],
                 typical,
                 spread: spread.max(LEAST_SPREAD),
             })
         };
-        let mut shifts: Vec<_> = (0..NAMES.len()).filter_map(one).collect();
-        shifts.sort_by(|a, b| b.distance().total_cmp(&a.distance()));
-        shifts
+        farthest_first((0..NAMES.len()).filter_map(one))
     }
 
-    fn reason(&self, farthest: &Shift, probability: f64) -> String {
+    fn reason(&self, farthest: &Deviation, probability: f64) -> String {
         let word = if farthest.actual > farthest.typical { "more" } else { "less" };
         format!(
             "spread its flows {word} evenly over {} than in the last {} windows: entropy {:.2} \
@@ -164,24 +133,11 @@ impl Detector for Entropy {
         if self.state.recent.len() * 2 >= self.config.recent_windows {
             let shifts = self.shifts(actual);
             let Some(farthest) = shifts.first() else { return };
-            let score = farthest.distance();
-            let alarm = self.state.highest.judge(&self.config.alarms, &[score]).pop();
-            let is_large = (farthest.actual - farthest.typical).abs() >= self.config.min_shift;
-            if let Some(alarm) = alarm.filter(|_| is_large) {
-                let sum: f64 = shifts.iter().map(Shift::distance).sum();
-                let told = shifts.iter().filter(|shift| shift.distance() >= LEAST_PART * score);
-                findings.push(Finding {
-                    detector: ID,
-                    kind: Kind::TrafficShift,
-                    subject: Subject::Network,
-                    window: window.span,
-                    probability: alarm.probability,
-                    strength: alarm.strength,
-                    features: told.map(|shift| shift.evidence(sum)).collect(),
-                    reason: self.reason(farthest, alarm.probability),
-                    related: Vec::new(),
-                    services: Vec::new(),
-                });
+            let alarm = self.state.highest.judge(&self.config.alarms, &[farthest.distance()]).pop();
+            if let Some(alarm) = alarm.filter(|_| farthest.size() >= self.config.min_shift) {
+                let reason = self.reason(farthest, alarm.probability);
+                let number = |entropy: f64| entropy.max(0.0);
+                findings.push(shift(ID, window.span, &alarm, reason, &NAMES, &shifts, number));
             }
         }
         self.state.recent.push(actual, self.config.recent_windows);
@@ -193,6 +149,7 @@ mod tests {
     use super::*;
     use crate::detect::testing::novelty::{office, scan};
     use crate::detect::testing::run;
+    use crate::model::{Kind, Subject};
 
     fn detector() -> Box<dyn Detector> {
         Config::default().build(&Settings::default(), &Context::default())

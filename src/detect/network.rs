@@ -5,9 +5,16 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use crate::features::{NamedFeatures, NetworkWindow};
+use crate::model::{FeatureEvidence, Finding, Kind, Subject, WindowSpan};
+
+use super::alarms::Alarm;
 
 /// The median absolute deviation of a normal distribution times this is its standard deviation.
 const MAD_TO_SIGMA: f64 = 1.4826;
+/// The usual band: so many spreads to both sides.
+const BAND: f64 = 3.0;
+/// A number tells of a shift when it strays at least so much of what the farthest does.
+const LEAST_PART: f64 = 0.5;
 
 /// Returns the published numbers `names` of a window, in their order.
 pub(super) fn numbers_of<const N: usize>(network: &NetworkWindow, names: [&str; N]) -> [f64; N] {
@@ -34,6 +41,71 @@ fn middle(values: &mut [f64]) -> Option<f64> {
     }
     let place = values.len() / 2;
     Some(*values.select_nth_unstable_by(place, f64::total_cmp).1)
+}
+
+/// One number of the network against its past, on the scale on which it is judged.
+pub(super) struct Deviation {
+    /// Its place among the names.
+    pub place: usize,
+    pub actual: f64,
+    pub typical: f64,
+    pub spread: f64,
+}
+
+impl Deviation {
+    /// In spreads.
+    pub(super) fn distance(&self) -> f64 {
+        self.size() / self.spread
+    }
+
+    pub(super) fn size(&self) -> f64 {
+        (self.actual - self.typical).abs()
+    }
+}
+
+/// Returns the deviations, the farthest first.
+pub(super) fn farthest_first(deviations: impl Iterator<Item = Deviation>) -> Vec<Deviation> {
+    let mut deviations: Vec<_> = deviations.collect();
+    deviations.sort_by(|a, b| b.distance().total_cmp(&a.distance()));
+    deviations
+}
+
+/// Returns the finding of a shift. `deviations` has the farthest first, at least one; `number` turns
+/// what was judged into the published number.
+pub(super) fn shift(
+    detector: &'static str,
+    window: WindowSpan,
+    alarm: &Alarm,
+    reason: String,
+    names: &[&'static str],
+    deviations: &[Deviation],
+    number: fn(f64) -> f64,
+) -> Finding {
+    let sum: f64 = deviations.iter().map(Deviation::distance).sum();
+    let least = LEAST_PART * deviations[0].distance();
+    let evidence = |deviation: &Deviation| {
+        let Deviation { place, actual, typical, spread } = *deviation;
+        FeatureEvidence {
+            name: names[place].into(),
+            actual: number(actual),
+            typical: Some(number(typical)),
+            lower: Some(number(typical - BAND * spread)),
+            upper: Some(number(typical + BAND * spread)),
+            share: Some(deviation.distance() / sum),
+        }
+    };
+    Finding {
+        detector,
+        kind: Kind::TrafficShift,
+        subject: Subject::Network,
+        window,
+        probability: alarm.probability,
+        strength: alarm.strength,
+        features: deviations.iter().filter(|it| it.distance() >= least).map(evidence).collect(),
+        reason,
+        related: Vec::new(),
+        services: Vec::new(),
+    }
 }
 
 /// The numbers of the last windows, oldest first.
