@@ -2,9 +2,11 @@
 //!
 //! The network and the busiest hosts have a baseline of their own for every hour of the week; all
 //! other hosts share one: what the busiest of them usually does. Hosts are judged by their last ten
-//! windows together, and what is calibrated is their excess over their own usual band as a share of
-//! what the network usually carries: a hundred times as much of nothing matters to nobody. Hours are
-//! those of UTC. A host that is silent is not missed.
+//! windows together, and what is calibrated is the excess over the host's own usual band, in bytes
+//! and in flows, each for itself: a hundred times as much of nothing matters to nobody. At an hour at
+//! which a host was never seen, its busiest hour stands for what is usual. Hosts inside and outside
+//! are calibrated apart: a popular server outside carries more than all desks. Hours are those of UTC.
+//! A host that is silent is not missed.
 
 mod season;
 
@@ -19,7 +21,7 @@ use crate::model::{FeatureEvidence, Finding, Kind, SettingError, Subject, Window
 
 use super::alarms::{self, Alarm, Alarms, Highest, one_in};
 use super::rules::Keys;
-use super::{Configured, Context, Detector, RestoreError, Settings};
+use super::{Configured, Context, Detector, InternalNetworks, RestoreError, Settings};
 
 use season::{Hour, Season, Usual};
 
@@ -48,7 +50,8 @@ pub struct Config {
     /// each. The others share one.
     pub max_hosts: usize,
     /// Days of a kind (workdays, weekend) on which an hour must have been seen before it is judged;
-    /// 1–100. An hour of the week that was seen twice is judged in any case.
+    /// 1–100. An hour of the week that was seen twice is judged in any case. Until then a host, from
+    /// its second day on, is compared with its busiest hour.
     pub min_days: u8,
     /// What is found is at least so many times, or so small a part of, what is usual; above 1.
     pub min_factor: f64,
@@ -85,8 +88,9 @@ impl Configured for Config {
         self.alarms.check(&keys)
     }
 
-    fn build(&self, _settings: &Settings, _context: &Context) -> Box<dyn Detector> {
-        Box::new(Seasonal { config: self.clone(), state: State::new(&self.alarms) })
+    fn build(&self, _settings: &Settings, context: &Context) -> Box<dyn Detector> {
+        let (config, internal) = (self.clone(), context.internal.clone());
+        Box::new(Seasonal { config, internal, state: State::new(&self.alarms) })
     }
 }
 
@@ -112,10 +116,6 @@ impl Amount {
     fn of(counters: &HostCounters) -> Self {
         Self { bytes: counters.bytes as f64, flows: counters.records as f64 }
     }
-
-    fn times(self, windows: i64) -> Self {
-        Self { bytes: self.bytes * windows as f64, flows: self.flows * windows as f64 }
-    }
 }
 
 /// The baseline of one subject.
@@ -125,6 +125,8 @@ struct Baseline {
     flows: Season,
     /// Mean bytes per window, as of the window `last`.
     weight: f64,
+    /// Its first window and its last one.
+    first: i64,
     last: i64,
     /// Of a host: its last windows by number, the oldest first.
     recent: VecDeque<(i64, Amount)>,
@@ -177,21 +179,52 @@ impl Verdict {
 impl Baseline {
     fn new(hour: Hour, now: i64) -> Self {
         let (bytes, flows) = (Season::new(hour), Season::new(hour));
-        Self { bytes, flows, weight: 0.0, last: now, recent: VecDeque::new() }
+        Self { bytes, flows, weight: 0.0, first: now, last: now, recent: VecDeque::new() }
     }
 
-    /// The two numbers against what is usual; none as long as nothing is.
+    /// Bytes and flows against what is usual; `None` as long as nothing is.
+    fn judge(
+        &self,
+        side: &Side,
+        amount: Amount,
+        usual: impl Fn(&Season) -> Option<Usual>,
+    ) -> Option<[Verdict; 2]> {
+        let bytes = usual(&self.bytes).map(|usual| Verdict {
+            name: side.bytes,
+            what: "bytes",
+            actual: amount.bytes,
+            usual,
+        });
+        let flows = usual(&self.flows).map(|usual| Verdict {
+            name: side.flows,
+            what: "flows",
+            actual: amount.flows,
+            usual,
+        });
+        Some([bytes?, flows?])
+    }
+
+    /// The same of a host and its last windows together.
     ///
-    /// At the beginning of an hour some windows belong to the hour before; `hours` are both, and what
-    /// is usual is that of the busier one.
-    fn judge(&self, side: &Side, hours: [Hour; 2], min_days: u8, amount: Amount) -> Vec<Verdict> {
-        let one = |season: &Season, name, what, actual| {
-            let usual = season.usual(hours[0], min_days)?;
-            let before = season.usual(hours[1], min_days).filter(|it| it.level > usual.level);
-            Some(Verdict { name, what, actual, usual: before.unwrap_or(usual) })
-        };
-        let bytes = one(&self.bytes, side.bytes, "bytes", amount.bytes);
-        bytes.into_iter().chain(one(&self.flows, side.flows, "flows", amount.flows)).collect()
+    /// At the beginning of an hour some of them belong to the hour before: what is usual is that of
+    /// the busier one. Of an hour that is not known yet, after a day, the busiest hour so far is what
+    /// is usual.
+    fn judge_host(
+        &self,
+        side: &Side,
+        moment: Moment,
+        min_days: u8,
+        amount: Amount,
+    ) -> Option<[Verdict; 2]> {
+        let is_known = moment.days_since(self.first) >= 1;
+        let [hour, before] = moment.hours();
+        self.judge(side, amount, |season| match season.usual(hour, min_days) {
+            Some(usual) => {
+                let before = season.usual(before, min_days);
+                before.filter(|before| before.level > usual.level).or(Some(usual))
+            }
+            None => season.busiest().filter(|_| is_known),
+        })
     }
 
     /// Takes in a window and returns what it and those before it hold together.
@@ -218,10 +251,11 @@ impl Baseline {
 #[derive(Clone, Serialize, Deserialize)]
 struct Hosts {
     own: BTreeMap<HostKey, Baseline>,
-    highest_own: Highest,
+    /// Of hosts inside and of hosts outside.
+    highest_own: [[Highest; 2]; 2],
     /// What the busiest host without a baseline of its own usually does.
     shared: Option<Baseline>,
-    highest_shared: Highest,
+    highest_shared: [Highest; 2],
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -234,11 +268,12 @@ struct State {
 
 impl State {
     fn new(alarms: &Alarms) -> Self {
+        let numbers = || [Highest::new(alarms), Highest::new(alarms)];
         let hosts = || Hosts {
             own: BTreeMap::new(),
-            highest_own: Highest::new(alarms),
+            highest_own: [numbers(), numbers()],
             shared: None,
-            highest_shared: Highest::new(alarms),
+            highest_shared: numbers(),
         };
         let highest = Highest::new(alarms);
         Self { network: None, highest, senders: hosts(), receivers: hosts() }
@@ -247,6 +282,7 @@ impl State {
 
 struct Seasonal {
     config: Config,
+    internal: InternalNetworks,
     state: State,
 }
 
@@ -259,6 +295,10 @@ struct Moment {
 }
 
 impl Moment {
+    fn days_since(&self, window: i64) -> i64 {
+        (self.now - window) * i64::from(self.span.seconds) / 86_400
+    }
+
     /// The hour of the window, and that of the first one that is judged together with it.
     fn hours(&self) -> [Hour; 2] {
         let earlier = (TOGETHER - 1) * i64::from(self.span.seconds);
@@ -301,29 +341,24 @@ struct Basis {
     windows: i64,
 }
 
-/// A host that does more than usual, if what is usual is known.
+/// A host of which it is known what is usual.
 struct Judged {
     host: HostKey,
-    verdicts: Vec<Verdict>,
-    score: f64,
+    /// Bytes and flows.
+    verdicts: [Verdict; 2],
 }
 
 impl Judged {
-    /// The score is the excess over the host's own usual band as a share of what the whole network
-    /// usually carries (`carried`): among hundreds of quiet hosts there is always one that does a
-    /// hundred times as much, and it matters to nobody. A host that does less is at rest.
-    fn new(config: &Config, host: HostKey, carried: Amount, mut verdicts: Vec<Verdict>) -> Self {
-        let score = |verdict: &Verdict| {
-            let (least, carried) = match verdict.what {
-                "bytes" => (config.min_bytes as f64, carried.bytes),
-                _ => (LEAST_FLOWS, carried.flows),
-            };
+    /// The scores: what lies above the host's own usual band, in bytes and in flows. As a number, not
+    /// as a factor: among hundreds of quiet hosts there is always one that does a hundred times as
+    /// much, and it matters to nobody. A host that does less is at rest.
+    fn scores(&self, config: &Config) -> [f64; 2] {
+        let score = |verdict: &Verdict, least: f64| {
             let is_large = verdict.actual >= least && verdict.is_far(config.min_factor);
-            if is_large { verdict.excess() / carried.max(1.0) } else { 0.0 }
+            if is_large { verdict.excess() } else { 0.0 }
         };
-        verdicts.sort_by(|a, b| score(b).total_cmp(&score(a)));
-        let score = verdicts.first().map_or(0.0, score);
-        Self { host, verdicts, score }
+        let [bytes, flows] = &self.verdicts;
+        [score(bytes, config.min_bytes as f64), score(flows, LEAST_FLOWS)]
     }
 }
 
@@ -331,35 +366,36 @@ impl Hosts {
     /// Judges the hosts of a window and learns from it. O(hosts in the window).
     fn close<A: Active>(
         &mut self,
-        config: &Config,
+        (config, internal): (&Config, &InternalNetworks),
         side: &Side,
-        (moment, carried): (Moment, Option<Amount>),
+        moment: Moment,
         active: &[A],
         findings: &mut Vec<Finding>,
     ) {
-        let mut judged = Vec::new();
+        let mut judged = [Vec::new(), Vec::new()];
         for (&host, own) in &mut self.own {
             let Ok(place) = active.binary_search_by_key(&host, Active::host) else { continue };
             let amount = own.together(moment.now, Amount::of(active[place].counters()));
-            let verdicts = own.judge(side, moment.hours(), config.min_days, amount);
-            if let Some(carried) = carried.filter(|_| !verdicts.is_empty()) {
-                judged.push(Judged::new(config, host, carried.times(TOGETHER), verdicts));
-            }
+            let verdicts = own.judge_host(side, moment, config.min_days, amount);
+            let population = &mut judged[usize::from(!internal.contains(host.ip()))];
+            population.extend(verdicts.map(|verdicts| Judged { host, verdicts }));
             own.learn(moment.hour, amount);
         }
         let basis = Basis { whose: "it", windows: TOGETHER };
-        told(config, side, moment, &mut self.highest_own, &judged, basis, findings);
+        for (highest, judged) in self.highest_own.iter_mut().zip(judged) {
+            told(config, side, moment, highest, judged, basis, findings);
+        }
         let strangers = self.strangers(active);
         if let Some(busiest) = strangers.first() {
             let amount = Amount::of(active[*busiest].counters());
             let hour = moment.hour;
             let shared = self.shared.get_or_insert_with(|| Baseline::new(hour, moment.now));
-            let verdicts = shared.judge(side, [hour; 2], config.min_days, amount);
-            if let Some(carried) = carried.filter(|_| !verdicts.is_empty()) {
-                let judged = [Judged::new(config, active[*busiest].host(), carried, verdicts)];
-                let basis = Basis { whose: "the busiest of the smaller hosts", windows: 1 };
-                told(config, side, moment, &mut self.highest_shared, &judged, basis, findings);
-            }
+            let usual = |season: &Season| season.usual(hour, config.min_days);
+            let verdicts = shared.judge(side, amount, usual);
+            let host = active[*busiest].host();
+            let judged = verdicts.map(|verdicts| Judged { host, verdicts }).into_iter().collect();
+            let basis = Basis { whose: "the busiest of the smaller hosts", windows: 1 };
+            told(config, side, moment, &mut self.highest_shared, judged, basis, findings);
             shared.learn(hour, amount);
         }
         self.admit(config, moment, active, &strangers);
@@ -418,23 +454,35 @@ impl Hosts {
     }
 }
 
-/// Adds the findings about hosts of one window.
+/// Adds the findings about hosts of one window: at most one of each, by bytes or by flows, whichever
+/// is less probable.
 fn told(
     config: &Config,
     side: &Side,
     moment: Moment,
-    highest: &mut Highest,
-    judged: &[Judged],
+    highest: &mut [Highest; 2],
+    judged: Vec<Judged>,
     basis: Basis,
     findings: &mut Vec<Finding>,
 ) {
-    let scores: Vec<_> = judged.iter().map(|judged| judged.score).collect();
-    for alarm in highest.judge(&config.alarms, &scores) {
-        let judged = &judged[alarm.place];
-        if judged.score > 0.0 {
+    let scores: Vec<_> = judged.iter().map(|judged| judged.scores(config)).collect();
+    let mut alarms: BTreeMap<usize, (Alarm, usize)> = BTreeMap::new();
+    for (number, highest) in highest.iter_mut().enumerate() {
+        let scores: Vec<_> = scores.iter().map(|scores| scores[number]).collect();
+        for alarm in highest.judge(&config.alarms, &scores) {
+            let known = alarms.entry(alarm.place).or_insert((alarm, number));
+            if scores[alarm.place] > 0.0 && alarm.probability < known.0.probability {
+                *known = (alarm, number);
+            }
+        }
+    }
+    for (place, mut judged) in judged.into_iter().enumerate() {
+        let Some((alarm, number)) = alarms.get(&place) else { continue };
+        if scores[place][*number] > 0.0 {
             let subject = Subject::Source(judged.host.ip());
             let kind = Kind::UnusualVolume;
-            findings.push(finding(kind, subject, side, moment, &alarm, &judged.verdicts, basis));
+            judged.verdicts.rotate_left(*number);
+            findings.push(finding(kind, subject, side, moment, alarm, &judged.verdicts, basis));
         }
     }
 }
@@ -446,7 +494,7 @@ fn finding(
     side: &Side,
     moment: Moment,
     alarm: &Alarm,
-    verdicts: &[Verdict],
+    verdicts: &[Verdict; 2],
     Basis { whose, windows }: Basis,
 ) -> Finding {
     let worst = &verdicts[0];
@@ -475,33 +523,29 @@ fn finding(
 }
 
 impl Seasonal {
-    /// Judges the network to both sides; returns what it usually carries in a window.
+    /// Judges the network to both sides.
     fn close_network(
         &mut self,
         moment: Moment,
         network: &NetworkWindow,
         findings: &mut Vec<Finding>,
-    ) -> Option<Amount> {
+    ) {
         let (config, hour) = (&self.config, moment.hour);
         let counters = &network.counters;
         let amount = Amount { bytes: counters.bytes as f64, flows: counters.flows as f64 };
         let own = self.state.network.get_or_insert_with(|| Baseline::new(hour, moment.now));
-        let mut verdicts = own.judge(&WHOLE, [hour; 2], config.min_days, amount);
+        let usual = |season: &Season| season.usual(hour, config.min_days);
+        let verdicts = own.judge(&WHOLE, amount, usual);
         own.learn(hour, amount);
-        let carried = match verdicts.as_slice() {
-            [bytes, flows] => Some(Amount { bytes: bytes.typical(), flows: flows.typical() }),
-            _ => None,
-        };
+        let Some(mut verdicts) = verdicts else { return };
         verdicts.sort_by(|a, b| b.distance().abs().total_cmp(&a.distance().abs()));
-        let worst = verdicts.first()?;
-        let score = worst.distance().abs();
-        let alarm = self.state.highest.judge(&config.alarms, &[score]).pop();
+        let worst = &verdicts[0];
+        let alarm = self.state.highest.judge(&config.alarms, &[worst.distance().abs()]).pop();
         if let Some(alarm) = alarm.filter(|_| worst.is_far(config.min_factor)) {
             let (kind, subject) = (Kind::TrafficShift, Subject::Network);
             let basis = Basis { whose: "it", windows: 1 };
             findings.push(finding(kind, subject, &WHOLE, moment, &alarm, &verdicts, basis));
         }
-        carried
     }
 }
 
@@ -519,8 +563,10 @@ impl Detector for Seasonal {
         let alarms = &self.config.alarms;
         state.highest = state.highest.under(alarms);
         for hosts in [&mut state.senders, &mut state.receivers] {
-            hosts.highest_own = hosts.highest_own.clone().under(alarms);
-            hosts.highest_shared = hosts.highest_shared.clone().under(alarms);
+            let own = hosts.highest_own.iter_mut().flatten();
+            for highest in own.chain(&mut hosts.highest_shared) {
+                *highest = highest.clone().under(alarms);
+            }
         }
         self.state = state;
         Ok(())
@@ -530,10 +576,10 @@ impl Detector for Seasonal {
         let start = window.span.start;
         let now = start.seconds().div_euclid(i64::from(window.span.seconds.max(1)));
         let moment = Moment { span: window.span, hour: Hour::of(start), now };
-        let carried = self.close_network(moment, &window.network, findings);
-        let (config, state) = (&self.config, &mut self.state);
-        state.senders.close(config, &SENT, (moment, carried), &window.sources, findings);
-        state.receivers.close(config, &RECEIVED, (moment, carried), &window.destinations, findings);
+        self.close_network(moment, &window.network, findings);
+        let (rules, state) = ((&self.config, &self.internal), &mut self.state);
+        state.senders.close(rules, &SENT, moment, &window.sources, findings);
+        state.receivers.close(rules, &RECEIVED, moment, &window.destinations, findings);
     }
 }
 
@@ -587,6 +633,41 @@ mod tests {
     }
 
     #[test]
+    fn an_hour_that_is_not_known_yet_is_compared_with_the_busiest() {
+        let mut detector = Config::default().build(&Settings::default(), &Context::default());
+        // A host that is up by day alone: its nights are not known.
+        let by_day = |n: &i64| (8..18).contains(&(n % DAY / 60));
+        let flows: Vec<_> = (0..4 * DAY).filter(by_day).flat_map(window).collect();
+        assert_eq!(run(&mut *detector, &flows), []);
+        let night = 4 * DAY + 3 * 60;
+        let flows = [transfer(night, 30_000_000), transfer(night + 1, 900_000_000)];
+        let found = run(&mut *detector, &flows);
+        let [finding] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!(finding.subject, Subject::Source(ip("10.0.0.1")));
+        assert!(finding.reason.starts_with("sent 9300"), "{}", finding.reason);
+    }
+
+    #[test]
+    fn bytes_and_flows_are_calibrated_apart() {
+        let mut detector = Config::default().build(&Settings::default(), &Context::default());
+        let mut flows: Vec<_> = (0..4 * DAY).flat_map(window).collect();
+        // Every night a hundred thousand flows; then, by day, bytes.
+        for day in 1..4 {
+            let at = day * DAY + 120;
+            flows.extend((0..3_000).map(|_| transfer(at, 100)));
+        }
+        flows.sort_by_key(|flow| flow.end);
+        run(&mut *detector, &flows);
+        let noon = 4 * DAY + 12 * 60;
+        let flows: Vec<_> =
+            window(noon).into_iter().chain([transfer(noon, 9_000_000_000)]).collect();
+        let found = run(&mut *detector, &flows);
+        let host = Subject::Source(ip("10.0.0.1"));
+        let finding = found.iter().find(|finding| finding.subject == host).expect("the server");
+        assert_eq!(finding.features[0].name, "sumOfBytes");
+    }
+
+    #[test]
     fn a_restart_changes_nothing() {
         let build = || Config::default().build(&Settings::default(), &Context::default());
         let (mut kept, mut restarted) = (build(), build());
@@ -602,7 +683,8 @@ mod tests {
     #[test]
     fn only_so_many_hosts_have_a_baseline() {
         let config = Config { max_hosts: 5, ..Config::default() };
-        let mut detector = Seasonal { state: State::new(&config.alarms), config };
+        let (state, internal) = (State::new(&config.alarms), InternalNetworks::default());
+        let mut detector = Seasonal { config, internal, state };
         let one = |n: i64| {
             let from = format!("10.0.{}.1", n % 50);
             flow().from(&from).bytes(1_000 * (n % 50).cast_unsigned()).at(n / 50 * 60).build()

@@ -134,11 +134,20 @@ impl Season {
     pub(super) fn usual(&self, hour: Hour, min_days: u8) -> Option<Usual> {
         let week = self.week.get(hour.of_week()).filter(|slot| slot.seen >= 2);
         let days = || self.days.get(hour.of_days()).filter(|slot| slot.seen >= min_days.max(1));
-        let slot = week.or_else(days)?;
-        Some(Usual {
+        week.or_else(days).map(|slot| self.of(*slot))
+    }
+
+    /// What is usual in the busiest hour of all; `None` when nothing was seen for an hour.
+    pub(super) fn busiest(&self) -> Option<Usual> {
+        let seen = self.days.iter().filter(|slot| slot.seen > 0);
+        seen.max_by_key(|slot| slot.level).map(|slot| self.of(*slot))
+    }
+
+    fn of(&self, slot: Slot) -> Usual {
+        Usual {
             level: f64::from((slot.level() + self.trend).max(0.0)),
             spread: f64::from(slot.spread().max(LEAST_SPREAD)),
-        })
+        }
     }
 
     /// Learns from a window.
