@@ -402,7 +402,8 @@ fn dead_letters_are_listed_in_a_table_that_steers_no_terminal() {
     let (letters, _) = list(&["--json", "--reason", "wrong_columns"]);
     let letters: Vec<Value> =
         letters.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(letters[0]["record"], "no \u{1b}[31mflow");
+    // In either order, for the same reason.
+    assert!(letters.iter().any(|letter| letter["record"] == "no \u{1b}[31mflow"), "{letters:?}");
     let (one, told) = list(&["--limit", "1"]);
     assert_eq!(one.lines().count(), 2);
     assert!(told.contains("there are more: see `--limit`"), "{told}");
