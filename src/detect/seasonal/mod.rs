@@ -4,9 +4,9 @@
 //! other hosts share one: what the busiest of them usually does. Hosts are judged by their last ten
 //! windows together, and what is calibrated is the excess over the host's own usual band, in bytes
 //! and in flows, each for itself: a hundred times as much of nothing matters to nobody. At an hour at
-//! which a host was never seen, its busiest hour stands for what is usual. Hosts inside and outside
-//! are calibrated apart: a popular server outside carries more than all desks. Hours are those of UTC.
-//! A host that is silent is not missed.
+//! which a host was never seen, its busiest hour stands for what is usual. Hosts outside are not judged:
+//! what a popular server sends is its own business, and what it sends to us shows at our hosts. Hours
+//! are those of UTC. A host that is silent is not missed.
 
 mod season;
 
@@ -46,8 +46,8 @@ const WEIGHT_WINDOWS: f64 = 1_440.0;
 pub struct Config {
     /// Whether the detector takes part.
     pub enabled: bool,
-    /// Senders with a baseline of their own, and as many receivers: the busiest by bytes. About 2 KB
-    /// each. The others share one.
+    /// Senders inside (`networks.internal`) with a baseline of their own, and as many receivers: the
+    /// busiest by bytes. About 2 KB each. The others share one.
     pub max_hosts: usize,
     /// Days of a kind (workdays, weekend) on which an hour must have been seen before it is judged;
     /// 1–100. An hour of the week that was seen twice is judged in any case. Until then a host, from
@@ -251,8 +251,7 @@ impl Baseline {
 #[derive(Clone, Serialize, Deserialize)]
 struct Hosts {
     own: BTreeMap<HostKey, Baseline>,
-    /// Of hosts inside and of hosts outside.
-    highest_own: [[Highest; 2]; 2],
+    highest_own: [Highest; 2],
     /// What the busiest host without a baseline of its own usually does.
     shared: Option<Baseline>,
     highest_shared: [Highest; 2],
@@ -271,7 +270,7 @@ impl State {
         let numbers = || [Highest::new(alarms), Highest::new(alarms)];
         let hosts = || Hosts {
             own: BTreeMap::new(),
-            highest_own: [numbers(), numbers()],
+            highest_own: numbers(),
             shared: None,
             highest_shared: numbers(),
         };
@@ -372,20 +371,17 @@ impl Hosts {
         active: &[A],
         findings: &mut Vec<Finding>,
     ) {
-        let mut judged = [Vec::new(), Vec::new()];
+        let mut judged = Vec::new();
         for (&host, own) in &mut self.own {
             let Ok(place) = active.binary_search_by_key(&host, Active::host) else { continue };
             let amount = own.together(moment.now, Amount::of(active[place].counters()));
             let verdicts = own.judge_host(side, moment, config.min_days, amount);
-            let population = &mut judged[usize::from(!internal.contains(host.ip()))];
-            population.extend(verdicts.map(|verdicts| Judged { host, verdicts }));
+            judged.extend(verdicts.map(|verdicts| Judged { host, verdicts }));
             own.learn(moment.hour, amount);
         }
         let basis = Basis { whose: "it", windows: TOGETHER };
-        for (highest, judged) in self.highest_own.iter_mut().zip(judged) {
-            told(config, side, moment, highest, judged, basis, findings);
-        }
-        let strangers = self.strangers(active);
+        told(config, side, moment, &mut self.highest_own, judged, basis, findings);
+        let strangers = self.strangers(internal, active);
         if let Some(busiest) = strangers.first() {
             let amount = Amount::of(active[*busiest].counters());
             let hour = moment.hour;
@@ -401,11 +397,13 @@ impl Hosts {
         self.admit(config, moment, active, &strangers);
     }
 
-    /// Returns the places of the busiest hosts without a baseline of their own.
-    fn strangers<A: Active>(&self, active: &[A]) -> Vec<usize> {
+    /// Returns the places of the busiest hosts inside without a baseline of their own.
+    fn strangers<A: Active>(&self, internal: &InternalNetworks, active: &[A]) -> Vec<usize> {
         let bytes = |place: usize| active[place].counters().bytes;
-        let is_stranger =
-            |&n: &usize| bytes(n) >= LEAST_BYTES && !self.own.contains_key(&active[n].host());
+        let is_stranger = |&n: &usize| {
+            let host = active[n].host();
+            bytes(n) >= LEAST_BYTES && !self.own.contains_key(&host) && internal.contains(host.ip())
+        };
         let mut places: Vec<_> = (0..active.len()).filter(is_stranger).collect();
         let by_bytes = |place: &usize| (std::cmp::Reverse(bytes(*place)), *place);
         if places.len() > NEW_PER_WINDOW {
@@ -563,8 +561,7 @@ impl Detector for Seasonal {
         let alarms = &self.config.alarms;
         state.highest = state.highest.under(alarms);
         for hosts in [&mut state.senders, &mut state.receivers] {
-            let own = hosts.highest_own.iter_mut().flatten();
-            for highest in own.chain(&mut hosts.highest_shared) {
+            for highest in hosts.highest_own.iter_mut().chain(&mut hosts.highest_shared) {
                 *highest = highest.clone().under(alarms);
             }
         }
