@@ -113,8 +113,8 @@ servers: ## start OpenSearch and Elasticsearch for development, print their addr
 servers-down: ## stop them; their data stays
 	@$(STACK) down opensearch elasticsearch
 
-bench: ## speed: flows per second of one core, the store
-	$(CARGO) bench --locked --bench detectors --bench stores --bench throughput
+bench: ## speed: flows per second of one core, the store; memory of a hundred thousand subjects
+	$(CARGO) bench --locked --bench detectors --bench stores --bench throughput --bench memory
 
 bench-logstash: ## events per second of the ruby filter of the Logstash pipeline, one core of plain Ruby
 	@awk '{ gsub(/["\\]/, "\\\\&"); printf "{\"message\":\"%s\",\"topic\":\"flows\",\"partition\":0,\"offset\":%d,\"timestamp\":1795234440000}\n", $$0, NR }' \

@@ -1,4 +1,5 @@
-//! Memory per 100,000 active subjects, all detectors on.
+//! Memory per 100,000 active subjects, all detectors on. A subject is what windows count: a sender, a
+//! receiver, a pair of them; the same by hosts that send is told as well.
 //!
 //! A run of its own process for each number of hosts, since the peak of a process never falls. Every
 //! host opens three contacts a minute, each answered: one with a server inside, one with a popular
@@ -48,7 +49,8 @@ fn contact(client: IpAddr, server: IpAddr, port: u16, number: u32) -> [FlowBuild
     ]
 }
 
-/// Runs a number of hosts and prints the peak in bytes and the hosts that a minute saw.
+/// Runs a number of hosts and prints the peak in bytes, and the hosts that sent in a minute and the
+/// subjects that were active in it.
 fn run(hosts: u32, with_detectors: bool) {
     let before = memory("VmRSS:");
     let detectors = detect::build(&detect::Settings::default(), &detect::Context::default())
@@ -81,30 +83,50 @@ fn run(hosts: u32, with_detectors: bool) {
         }
     }
     scorer.finish(&mut output);
-    println!("{} {}", memory("VmHWM:") - before, scorer.counters().sources / u64::from(MINUTES));
+    let counters = scorer.counters();
+    let subjects = counters.sources + counters.destinations + counters.pairs;
+    let a_minute = |count: u64| count / u64::from(MINUTES);
+    let peak = memory("VmHWM:") - before;
+    println!("{peak} {} {}", a_minute(counters.sources), a_minute(subjects));
 }
 
-/// Peak in MiB and active hosts of a run.
-fn peak(hosts: u32, what: &str) -> (f64, f64) {
-    let program = std::env::current_exe().expect("it runs");
-    let output =
-        Command::new(program).args([&hosts.to_string(), what]).output().expect("it starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8_lossy(&output.stdout);
-    let mut numbers = text.split_whitespace().map(|word| word.parse::<f64>().expect("a number"));
-    let (bytes, active) = (numbers.next(), numbers.next());
-    let mib = bytes.expect("the peak") / f64::from(1 << 20);
-    (mib, active.expect("the hosts"))
+/// What a run took.
+struct Peak {
+    mib: f64,
+    hosts: f64,
+    subjects: f64,
 }
 
+impl Peak {
+    fn of(hosts: u32, what: &str) -> Self {
+        let program = std::env::current_exe().expect("it runs");
+        let output =
+            Command::new(program).args([&hosts.to_string(), what]).output().expect("it starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8_lossy(&output.stdout);
+        let numbers = text.split_whitespace().map(|word| word.parse::<f64>().expect("a number"));
+        let [bytes, hosts, subjects] = numbers.collect::<Vec<_>>()[..] else {
+            panic!("three numbers, not `{text}`")
+        };
+        Self { mib: bytes / f64::from(1 << 20), hosts, subjects }
+    }
+}
+
+/// Measures and prints; returns MiB per 100,000 active subjects.
 fn measure(what: &str) -> f64 {
-    let [many, few] = [MANY, FEW].map(|hosts| peak(hosts, what));
-    let each = (many.0 - few.0) * 100_000.0 / (many.1 - few.1);
+    let [many, few] = [MANY, FEW].map(|hosts| Peak::of(hosts, what));
+    let each =
+        |count: fn(&Peak) -> f64| (many.mib - few.mib) * 100_000.0 / (count(&many) - count(&few));
+    let subjects = each(|peak| peak.subjects);
     println!(
-        "{what:<14} {:>6.0} active hosts {:>4.0} MiB, {:>6.0} active hosts {:>4.0} MiB: {each:.0} MiB per 100,000",
-        few.1, few.0, many.1, many.0
+        "{what:<14} {:>4.0} MiB with {:>9.0} active subjects ({:.0} hosts send): {subjects:.0} MiB per \
+         100,000 subjects, {:.0} MiB per 100,000 hosts that send",
+        many.mib,
+        many.subjects,
+        many.hosts,
+        each(|peak| peak.hosts),
     );
-    each
+    subjects
 }
 
 fn main() {
@@ -113,8 +135,8 @@ fn main() {
     if let Some(hosts) = words.next().and_then(|word| word.parse().ok()) {
         return run(hosts, words.next().as_deref() == Some(ALL));
     }
-    println!("peak memory over {MINUTES} minutes; a host is active when it sends in a minute");
+    println!("peak memory over {MINUTES} minutes; active: seen in a minute");
     measure("windows alone");
     let each = measure(ALL);
-    println!("memory per 100,000 active hosts: {each:.0} MiB (limit {LIMIT_MIB:.0} MiB)");
+    println!("memory per 100,000 active subjects: {each:.0} MiB (limit {LIMIT_MIB:.0} MiB)");
 }

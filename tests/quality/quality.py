@@ -197,7 +197,7 @@ def main():
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     truth = pathlib.Path(__file__).with_name("captures.yml")
-    runs, took = [], {}
+    runs, took, measured = [], {}, commit()
     evaluate = [args.program, "evaluate"]
     if args.data.is_dir():
         command = [*evaluate, "detection", "--data", str(args.data), "--truth", str(truth), "--json"]
@@ -214,7 +214,7 @@ def main():
             simulated[0]["name"] = name
             runs += simulated
             print(f"{name}: {simulated[0]['flows']:,} flows in {took[name]:.0f} s", flush=True)
-    facts = {"commit": commit(), "settings": "defaults", "seconds": took, "runs": runs}
+    facts = {"commit": measured, "settings": "defaults", "seconds": took, "runs": runs}
     (args.out / "quality.json").write_text(json.dumps(facts, indent=1) + "\n")
     head = (
         f"Commit {facts['commit']}, default settings, {len(runs)} runs; simulated: seeds {args.seeds}, "
