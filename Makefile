@@ -21,7 +21,7 @@ SERVER_TESTS := $(shell grep -rlE --include='*.rs' 'FLOWSENTRY_TEST_(OPENSEARCH|
 SERVER_TESTS := $(filter $(SERVER_TESTS),$(basename $(notdir $(wildcard tests/*.rs))))
 
 .PHONY: help setup test format lint docs independent pipelines compile tests e2e kill-matrix test-majors test-security \
-    servers servers-down bench bench-logstash bench-kafka bench-cluster bench-indexed fuzz quality peerbench clean
+    servers servers-down bench bench-logstash bench-kafka bench-cluster bench-indexed fuzz models quality peerbench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -139,10 +139,18 @@ fuzz: ## a million broken records through every decoder, a million broken captur
 	FLOWSENTRY_FUZZ_RECORDS=1000000 $(CARGO) test $(PROFILE) --test capture broken_captures -- --nocapture
 
 # The captures lie in ../shared/data (or $FLOWSENTRY_SHARED/data); without them the simulated weeks alone.
-quality: ## recall, alerts and latency on public captures and three simulated weeks; table in ARCHITECTURE.md
+models: ## the model of connection records that is built in, from the 10 % file of KDD'99
+	$(CARGO) build $(PROFILE)
+	"$${CARGO_TARGET_DIR:-target}/release/flowsentry" train --schema kdd --distinct --seed 42 \
+	    --data "$${FLOWSENTRY_SHARED:-../shared}/data/kdd99/kddcup.data_10_percent.zst" \
+	    --commit "$$(git rev-parse --short=12 HEAD)" --out models/kdd.model
+
+quality: ## recall, alerts and latency on public captures and three simulated weeks; table in ARCHITECTURE.md; learned models on public data
 	$(CARGO) build $(PROFILE)
 	@python3 tests/quality/quality.py "$${CARGO_TARGET_DIR:-target}/release/flowsentry" \
 	    "$${FLOWSENTRY_SHARED:-../shared}/data" target/quality ARCHITECTURE.md
+	"$${CARGO_TARGET_DIR:-target}/release/flowsentry" evaluate published \
+	    --data "$${FLOWSENTRY_SHARED:-../shared}/data" | tee target/quality/models.txt
 
 # Needs ../shared/peerbench for the records; measures, so nothing else should run beside it.
 peerbench: independent ## flowsentry beside DuckDB on a million records, windows against the truth

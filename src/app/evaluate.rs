@@ -17,6 +17,7 @@ use crate::simulate::{self, AttackKind, Extent, Simulation};
 use super::Outcome;
 use super::collected::Collected;
 use super::common::print_line;
+use super::models;
 use super::simulated::score_simulation;
 
 pub(super) use run::Runner;
@@ -26,9 +27,12 @@ const LEAST_SHARE: f64 = 0.95;
 
 /// Scores what is asked for and compares it with the truth.
 pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> anyhow::Result<Outcome> {
-    let (runs, is_json) = match &args.what {
-        EvaluateWhat::Detection(args) => (detection(config, args)?, args.json),
-        EvaluateWhat::Simulated(args) => (vec![simulated(config, args)?], args.json),
+    let (runs, is_json) = match (&args.what, &args.model) {
+        (Some(EvaluateWhat::Detection(args)), _) => (detection(config, args)?, args.json),
+        (Some(EvaluateWhat::Simulated(args)), _) => (vec![simulated(config, args)?], args.json),
+        (Some(EvaluateWhat::Published { data, json }), _) => return models::published(data, *json),
+        (None, Some(model)) => return models::evaluate(model, &args.data, args.json),
+        (None, None) => bail!("there is no model to evaluate"),
     };
     match is_json {
         true => print_line(&json!({ "runs": runs }).to_string())?,

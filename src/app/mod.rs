@@ -15,6 +15,7 @@ mod health;
 mod kafka;
 mod logged;
 mod logging;
+mod models;
 mod produce;
 mod progress;
 mod reload;
@@ -75,6 +76,11 @@ fn run_command(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Backfill(args) => backfill::backfill(&config, args),
         Command::Evaluate(args) => evaluate::evaluate(&config, args),
         Command::Backtest(args) => backtest::backtest(&config, args),
+        Command::Train(args) => models::train(args),
+        Command::Predict(args) => models::predict(args),
+        Command::Compare(args) => models::compare(args),
+        Command::Split(args) => models::split(args),
+        Command::Models(args) => models::models(&args.what),
         Command::Health(args) => health::health(&config, args),
         Command::Report(args) => report::report(&config, args),
         Command::Setup(args) => setup::setup(&config, args),

@@ -1,6 +1,7 @@
 //! The command line: what can be asked for. `app` does it.
 
 mod blacklist;
+mod models;
 mod triage;
 
 use std::path::PathBuf;
@@ -12,6 +13,10 @@ use crate::model::Timestamp;
 use crate::stores::{Flavour, ServerVersion};
 
 pub use blacklist::{BlacklistArgs, BlacklistWhat, RefreshListsArgs, ShowListsArgs};
+pub use models::{
+    CompareArgs, ModelsArgs, ModelsWhat, PredictArgs, PredictForm, RowsArgs, SplitArgs, SplitBy,
+    TrainArgs,
+};
 pub use triage::{
     AddExceptionArgs, ExceptionArgs, ExceptionWhat, FeedbackArgs, FeedbackWhat, ListExceptionsArgs,
     ListFeedbackArgs, RemoveExceptionArgs, RevertArgs, ScopeArgs, TestExceptionArgs, Until,
@@ -42,7 +47,7 @@ pub enum Command {
     Run(RunArgs),
     /// Score the raw flows of a stretch of time that are indexed in the store, and store the results.
     Backfill(BackfillArgs),
-    /// Compare what is found with what is known to be there.
+    /// Compare what is found, or what a model says, with what is known to be there.
     Evaluate(EvaluateArgs),
     /// Count the alerts that the settings would have given over past flows; stores nothing.
     Backtest(BacktestArgs),
@@ -68,6 +73,16 @@ pub enum Command {
     Feedback(FeedbackArgs),
     /// Fetch lists of addresses now, or see what they hold and how old they are.
     Blacklist(BlacklistArgs),
+    /// Learn a model of labelled rows.
+    Train(TrainArgs),
+    /// Say what a model makes of rows: class, probability of an attack, verdict.
+    Predict(PredictArgs),
+    /// Train algorithms side by side and judge them on the same rows.
+    Compare(CompareArgs),
+    /// Part labelled rows into those that teach, those for choices and those that test.
+    Split(SplitArgs),
+    /// See what model files hold.
+    Models(ModelsArgs),
     /// Show everything on 24 simulated hours, without any service.
     Demo(DemoArgs),
     /// Make a cluster ready: policies, pipelines, templates and indices; proves that they work.
@@ -168,10 +183,21 @@ pub struct BackfillArgs {
 
 /// Arguments of `evaluate`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 pub struct EvaluateArgs {
-    /// What to evaluate.
+    /// What to evaluate instead of a model.
     #[command(subcommand)]
-    pub what: EvaluateWhat,
+    pub what: Option<EvaluateWhat>,
+    /// The model file, or `kdd` for the model of connection records that is built in.
+    #[arg(long, value_name = "MODEL", required = true)]
+    pub model: Option<PathBuf>,
+    /// Labelled rows for the model: CSV with or without a header, plain, gzip or zstd; `-` is standard
+    /// input. Repeatable.
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub data: Vec<PathBuf>,
+    /// Prints JSON instead of tables.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What can be evaluated.
@@ -181,6 +207,16 @@ pub enum EvaluateWhat {
     Detection(EvaluateDetectionArgs),
     /// Score simulated traffic with hidden attacks of every kind.
     Simulated(EvaluateSimulatedArgs),
+    /// Train models on published data sets and judge them on the rows set aside for that.
+    Published {
+        /// Folder with nsl-kdd, kdd-split-003, unsw-nb15 and cic-ids2017-sample; what is not there is
+        /// left out.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Prints JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Arguments of `evaluate detection`.

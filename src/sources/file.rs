@@ -72,6 +72,25 @@ enum Content {
     Packets(Box<Capture>),
 }
 
+/// Opens a file, plain, gzip or zstd, to be read as plain bytes; `-` is standard input.
+///
+/// # Errors
+/// When it cannot be opened, or its first bytes cannot be read.
+pub fn open_plain(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    decompressed(open_raw(path)?, ByteCounter::default())
+}
+
+fn open_raw(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdin()));
+    }
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::Error::other("it is a directory"));
+    }
+    Ok(Box::new(file))
+}
+
 impl FileSource {
     /// Opens a file; `-` is standard input.
     ///
@@ -79,16 +98,8 @@ impl FileSource {
     /// When it cannot be opened, is empty, or is of no known format.
     pub fn open(path: &Path, opening: &Opening) -> Result<Self, SourceError> {
         let name: Arc<str> = path.to_string_lossy().into();
-        let failed = |error| SourceError::Open { path: path.to_owned(), error };
-        let source: Box<dyn Read + Send> = if path == Path::new("-") {
-            Box::new(io::stdin())
-        } else {
-            let file = File::open(path).map_err(failed)?;
-            if file.metadata().map_err(failed)?.is_dir() {
-                return Err(failed(io::Error::other("it is a directory")));
-            }
-            Box::new(file)
-        };
+        let source =
+            open_raw(path).map_err(|error| SourceError::Open { path: path.to_owned(), error })?;
         Self::from_reader(name, source, opening)
     }
 

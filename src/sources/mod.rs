@@ -26,7 +26,7 @@ pub use crate::capture::Limits as CaptureLimits;
 pub use crate::formats::{Reject, RejectReason};
 pub use capture::CaptureNotes;
 pub use decompress::ByteCounter;
-pub use file::{FileSource, Opening, Present};
+pub use file::{FileSource, Opening, Present, open_plain};
 pub use letters::{EachLetter, LetterFilter, letters_of_file, letters_of_index};
 pub use partitions::{
     Gained, Lag, Partition, PartitionName, PartitionRead, PartitionSource, Partitions, ReadFlow,

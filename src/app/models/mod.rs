@@ -1,0 +1,158 @@
+//! Learned models from the command line: train, predict, evaluate, compare, split, show.
+
+mod compare;
+mod figures;
+mod predict;
+mod published;
+mod show;
+mod split;
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::cli::{ModelsWhat, RowsArgs, TrainArgs};
+use crate::learn::metrics;
+use crate::learn::params::Params;
+use crate::learn::table::Table;
+use crate::learn::train::train as learn;
+use crate::models::Model;
+use crate::models::schema::Schema;
+use crate::sources::open_plain;
+
+use super::Outcome;
+use super::common::print_line;
+
+pub(super) use compare::compare;
+pub(super) use predict::predict;
+pub(super) use published::published;
+pub(super) use split::split;
+
+/// The seed when nobody names one.
+const SEED: u64 = 42;
+
+/// Learns a model and writes it.
+pub(super) fn train(args: &TrainArgs) -> anyhow::Result<Outcome> {
+    let (params, seed) = read_params(args.params.as_deref())?;
+    let seed = args.seed.or(seed).unwrap_or(SEED);
+    let mut table = read_table(&args.rows)?;
+    if args.distinct {
+        table = table.choose(&table.distinct());
+    }
+    let model = learn(&table, &params, seed, &args.commit)?;
+    write(&args.out, &model.to_bytes()?)?;
+    print_line(&show::text(&model))?;
+    Ok(Outcome::Done)
+}
+
+/// Judges a model on labelled rows.
+pub(super) fn evaluate(model: &Path, data: &[PathBuf], is_json: bool) -> anyhow::Result<Outcome> {
+    let model = read_model(model)?;
+    let table = read_labelled(model.schema(), data)?;
+    let metrics = metrics::evaluate(&model, &table);
+    match is_json {
+        true => print_line(&serde_json::to_string(&metrics)?)?,
+        false => print_line(&figures::text(&metrics))?,
+    }
+    Ok(Outcome::Done)
+}
+
+/// Shows what model files hold.
+pub(super) fn models(what: &ModelsWhat) -> anyhow::Result<Outcome> {
+    match what {
+        ModelsWhat::List { folder } => print_line(&show::list(folder)?)?,
+        ModelsWhat::Show { model, json: true } => {
+            print_line(&serde_json::to_string_pretty(read_model(model)?.facts())?)?;
+        }
+        ModelsWhat::Show { model, json: false } => print_line(&show::text(&read_model(model)?))?,
+        ModelsWhat::Diff { old, new } => {
+            print_line(&show::difference(&read_model(old)?, &read_model(new)?))?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// The model of connection records that is part of the program; see `models/README.md`.
+const SHIPPED: (&str, &[u8]) = ("kdd", include_bytes!("../../../models/kdd.model"));
+
+/// Reads a model file; the name of the shipped model stands for that where there is no such file.
+fn read_model(path: &Path) -> anyhow::Result<Model> {
+    if path == Path::new(SHIPPED.0) && !path.exists() {
+        return Model::from_bytes(SHIPPED.1).context("the shipped model");
+    }
+    let bytes =
+        fs::read(path).with_context(|| format!("reading the model `{}`", path.display()))?;
+    Model::from_bytes(&bytes).with_context(|| format!("the model `{}`", path.display()))
+}
+
+/// Returns a built-in schema or that of a file.
+fn read_schema(name: &str) -> anyhow::Result<Schema> {
+    if Schema::BUILT_IN.contains(&name) || !Path::new(name).exists() {
+        return Ok(Schema::built_in(name)?);
+    }
+    let text = fs::read_to_string(name).with_context(|| format!("reading the schema `{name}`"))?;
+    // JSON is YAML.
+    let schema: Schema =
+        serde_yaml_ng::from_str(&text).with_context(|| format!("the schema `{name}`"))?;
+    schema.check()?;
+    Ok(schema)
+}
+
+fn read_params(path: Option<&Path>) -> anyhow::Result<(Params, Option<u64>)> {
+    let Some(path) = path else { return Ok((Params::default(), None)) };
+    let place = || format!("the parameters `{}`", path.display());
+    let text = fs::read_to_string(path).with_context(place)?;
+    let value: serde_json::Value = serde_yaml_ng::from_str(&text).with_context(place)?;
+    Params::from_value(value).with_context(place)
+}
+
+fn read_table(args: &RowsArgs) -> anyhow::Result<Table> {
+    read_labelled(&read_schema(&args.schema)?, &args.data)
+}
+
+/// Reads the labelled rows of files; those that cannot be used are told and left out.
+fn read_labelled(schema: &Schema, data: &[PathBuf]) -> anyhow::Result<Table> {
+    let mut table = Table::empty(schema);
+    for path in data {
+        let place = || format!("reading `{}`", path.display());
+        table.extend(open(path)?).with_context(place)?;
+    }
+    let rejected = table.rejected();
+    for sample in &rejected.samples {
+        eprintln!("left out: {sample}");
+    }
+    if rejected.count > rejected.samples.len() as u64 {
+        eprintln!("left out: {} rows in all", rejected.count);
+    }
+    ensure!(!table.is_empty(), "there is no row with a known label");
+    Ok(table)
+}
+
+/// Opens a file, plain or compressed.
+fn open(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
+    open_plain(path).with_context(|| format!("opening `{}`", path.display()))
+}
+
+/// Writes a file whole or not at all.
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) => Path::new("."),
+        None => bail!("`{}` is no name of a file", path.display()),
+    };
+    let written = || -> anyhow::Result<()> {
+        fs::create_dir_all(folder)?;
+        // Like any other file: who may read it is up to the umask.
+        let mut builder = tempfile::Builder::new();
+        let mut file =
+            builder.permissions(fs::Permissions::from_mode(0o666)).tempfile_in(folder)?;
+        std::io::Write::write_all(&mut file, bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    written().with_context(|| format!("writing `{}`", path.display()))
+}
