@@ -123,7 +123,7 @@ fn judged(
         "algorithms": value,
     });
     let bars = good.iter().map(|row| (row.algorithm, row.metrics.macro_f1)).collect();
-    Ok((text, value, chart("Macro F1 over the classes", bars)))
+    Ok((text, value, chart("Macro F1 over the classes, per cent", bars)))
 }
 
 fn file_name(path: &Path) -> String {
@@ -258,14 +258,14 @@ fn validated(
         "seed": seed,
         "algorithms": values,
     });
-    Ok((text, value, chart("Macro F1 over the classes, mean of the folds", bars)))
+    Ok((text, value, chart("Macro F1 over the classes, per cent, mean of the folds", bars)))
 }
 
 fn chart(title: &str, rows: Vec<(&'static str, f64)>) -> Bars {
     let row = |(label, value): (&str, f64)| Bar {
         label: label.to_owned(),
         value: value * 100.0,
-        note: "%".into(),
+        note: String::new(),
         color: palette::BLUE,
     };
     Bars {

@@ -30,8 +30,10 @@ pub(in super::super) fn predict(args: &PredictArgs) -> anyhow::Result<Outcome> {
         answers.of(rows, &mut out).with_context(|| format!("reading `{}`", path.display()))?;
     }
     out.flush()?;
-    if answers.rejected > 0 {
-        eprintln!("{} rows have no answer", answers.rejected);
+    match answers.rejected {
+        0 => {}
+        1 => eprintln!("1 row has no answer"),
+        rejected => eprintln!("{rejected} rows have no answer"),
     }
     Ok(Outcome::Done)
 }
