@@ -9,6 +9,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::model::hex;
 use crate::models::Model;
 use crate::models::record::{ReadError, RowError, Value, record_of};
 use crate::models::schema::{Schema, SchemaError};
@@ -76,7 +77,7 @@ impl<R: Read> Read for Summed<R> {
 fn table(schema: &str, source: impl Read) -> Result<(Table, String), QualityError> {
     let mut summed = Summed { source, hash: Sha256::new() };
     let table = Table::read(&Schema::built_in(schema)?, &mut summed)?;
-    let sum = summed.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sum = hex(&summed.hash.finalize());
     Ok((table, sum))
 }
 

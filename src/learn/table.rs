@@ -8,6 +8,7 @@ use std::io::Read;
 
 use sha2::{Digest, Sha256};
 
+use crate::model::hex;
 use crate::models::record::{Labels, ReadError, Record, Row, RowError, Rows};
 use crate::models::schema::{Kind, Schema, clean_label};
 
@@ -259,7 +260,7 @@ impl Table {
             hash.update(self.label(row));
             hash.update([0]);
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&hash.finalize())
     }
 
     /// The rows that are the first of their features and label.

@@ -12,6 +12,8 @@
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::model::hex;
+
 const MAGIC: &[u8] = b"flowsentry-model\n";
 /// Rises with every change of the header or body.
 pub const VERSION: u32 = 1;
@@ -87,7 +89,7 @@ fn line(bytes: &[u8]) -> Result<(&[u8], &[u8]), ModelError> {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

@@ -90,6 +90,18 @@ pub enum Labels {
     Unread,
 }
 
+/// Returns the names of a first row that is a header, without a byte order mark; `None` when it is data.
+pub fn header(schema: &Schema, cells: &csv::ByteRecord) -> Option<Vec<String>> {
+    let mut names: Vec<String> =
+        cells.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect();
+    if let Some(first) = names.first_mut() {
+        *first = first.trim_start_matches('\u{feff}').to_owned();
+    }
+    let is_header =
+        Layout::is_header(schema, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    is_header.then_some(names)
+}
+
 impl<'s, R: Read> Rows<'s, R> {
     /// Starts reading; the first row decides whether there is a header.
     pub fn new(schema: &'s Schema, source: R, labels: Labels) -> Result<Self, ReadError> {
@@ -98,14 +110,10 @@ impl<'s, R: Read> Rows<'s, R> {
         let mut cells = csv::ByteRecord::new();
         let failed = |source| ReadError::Source { row: 0, source };
         let mut is_waiting = source.read_byte_record(&mut cells).map_err(failed)?;
-        let first: Vec<_> = cells.iter().map(String::from_utf8_lossy).collect();
-        let mut first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
-        if let Some(name) = first.first_mut() {
-            *name = name.trim_start_matches('\u{feff}');
-        }
         let mut layout = Layout::by_position(schema);
-        if is_waiting && Layout::is_header(schema, &first) {
-            layout = Layout::by_header(schema, &first)?;
+        if is_waiting && let Some(names) = header(schema, &cells) {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            layout = Layout::by_header(schema, &names)?;
             is_waiting = false;
         }
         let with_labels = labels == Labels::Read;
@@ -176,7 +184,7 @@ impl<R: Read> Iterator for Rows<'_, R> {
     type Item = Result<Result<Row, RowError>, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut row = Row { number: 0, record: Record::default(), label: None };
+        let mut row = Row::default();
         let read = self.read(&mut row).transpose()?;
         Some(read.map(|taken| taken.map(|()| row)))
     }

@@ -8,7 +8,8 @@ use anyhow::{Context, ensure};
 use crate::cli::{SplitArgs, SplitBy};
 use crate::learn::split::{Shares, Split, by_time, by_vector, stratified};
 use crate::learn::table::Table;
-use crate::models::schema::{Layout, Schema};
+use crate::models::record::header;
+use crate::models::schema::Schema;
 
 use super::super::Outcome;
 use super::super::common::print_line;
@@ -102,7 +103,7 @@ fn distribute<W: std::io::Write>(
         let mut cells = csv::ByteRecord::new();
         let mut is_first = true;
         while reader.read_byte_record(&mut cells)? {
-            if std::mem::take(&mut is_first) && is_header(schema, &cells) {
+            if std::mem::take(&mut is_first) && header(schema, &cells).is_some() {
                 if place == 0 {
                     writers.iter_mut().try_for_each(|writer| writer.write_byte_record(&cells))?;
                 }
@@ -116,13 +117,4 @@ fn distribute<W: std::io::Write>(
     }
     writers.iter_mut().try_for_each(csv::Writer::flush)?;
     Ok(())
-}
-
-fn is_header(schema: &Schema, cells: &csv::ByteRecord) -> bool {
-    let cells: Vec<_> = cells.iter().map(String::from_utf8_lossy).collect();
-    let mut cells: Vec<&str> = cells.iter().map(AsRef::as_ref).collect();
-    if let Some(first) = cells.first_mut() {
-        *first = first.trim_start_matches('\u{feff}');
-    }
-    Layout::is_header(schema, &cells)
 }

@@ -189,19 +189,11 @@ impl Baseline {
         amount: Amount,
         usual: impl Fn(&Season) -> Option<Usual>,
     ) -> Option<[Verdict; 2]> {
-        let bytes = usual(&self.bytes).map(|usual| Verdict {
-            name: side.bytes,
-            what: "bytes",
-            actual: amount.bytes,
-            usual,
-        });
-        let flows = usual(&self.flows).map(|usual| Verdict {
-            name: side.flows,
-            what: "flows",
-            actual: amount.flows,
-            usual,
-        });
-        Some([bytes?, flows?])
+        let one = |season: &Season, name, what, actual| {
+            Some(Verdict { name, what, actual, usual: usual(season)? })
+        };
+        let bytes = one(&self.bytes, side.bytes, "bytes", amount.bytes)?;
+        Some([bytes, one(&self.flows, side.flows, "flows", amount.flows)?])
     }
 
     /// The same of a host and its last windows together.
