@@ -4,8 +4,7 @@
 //! that a wide group may be wide.
 
 use linfa::DatasetBase;
-use linfa::metrics::SilhouetteScore;
-use linfa::traits::{Fit, Predict};
+use linfa::traits::Fit;
 use linfa_clustering::KMeans;
 use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
@@ -80,7 +79,8 @@ impl Groups {
     /// Returns the groups of `rows`: of 2 to `most`, as many as have the best silhouette; `None`
     /// when the rows cannot be parted. Pure: the seed is fixed.
     pub(super) fn of(rows: &[Row], most: usize) -> Option<Self> {
-        let (all, sample) = (some_of(rows, FITTED_ROWS), some_of(rows, SILHOUETTE_ROWS));
+        let all = matrix(&some_of(rows, FITTED_ROWS));
+        let sample = Sample::of(some_of(rows, SILHOUETTE_ROWS));
         let mut best: Option<(f32, Vec<Row>)> = None;
         for count in 2..=most.min(rows.len() / 4) {
             let Some((silhouette, centres)) = part(&all, &sample, count) else { continue };
@@ -110,18 +110,56 @@ impl Groups {
 }
 
 /// Returns `count` centres and how well they part the sample.
-fn part(all: &Array2<f32>, sample: &Array2<f32>, count: usize) -> Option<(f32, Vec<Row>)> {
+fn part(all: &Array2<f32>, sample: &Sample, count: usize) -> Option<(f32, Vec<Row>)> {
     let data = DatasetBase::from(all.view());
     let parameters = KMeans::params(count).n_runs(1).max_n_iterations(ROUNDS).tolerance(1e-3);
     let model = parameters.fit(&data).ok()?;
-    let groups = model.predict(sample);
-    let is_parted = groups.iter().any(|group| *group != groups[0]);
-    let silhouette = DatasetBase::new(sample.view(), groups).silhouette_score().ok()?;
     let centres = rows_of(model.centroids().view());
-    // Rows that are all alike have no silhouette.
-    let is_sound = is_parted && silhouette.is_finite();
     let are_finite = centres.iter().flatten().all(|value| value.is_finite());
-    (is_sound && are_finite).then_some((silhouette, centres))
+    let silhouette = sample.silhouette(&centres).filter(|_| are_finite)?;
+    Some((silhouette, centres))
+}
+
+/// Rows with the distances between them, which are the same for every number of groups: working
+/// them out for each anew took twice as long as finding the groups.
+struct Sample {
+    rows: Vec<Row>,
+    /// Row by row.
+    distances: Vec<f32>,
+}
+
+impl Sample {
+    fn of(rows: Vec<Row>) -> Self {
+        let from = |row: &Row| {
+            rows.iter().map(|other| squared_distance(row, other).sqrt()).collect::<Vec<_>>()
+        };
+        let distances = rows.iter().flat_map(from).collect();
+        Self { rows, distances }
+    }
+
+    /// The mean silhouette (Rousseeuw 1987), −1 to 1; that of a row alone in its group is 0. `None`
+    /// when all rows are of one group.
+    fn silhouette(&self, centres: &[Row]) -> Option<f32> {
+        let groups: Vec<_> = self.rows.iter().map(|row| nearest(centres, row).0).collect();
+        let mut sizes = vec![0u32; centres.len()];
+        groups.iter().for_each(|&group| sizes[group] += 1);
+        if sizes.iter().filter(|size| **size > 0).count() < 2 {
+            return None;
+        }
+        let mut sum = 0.0;
+        for (distances, &own) in self.distances.chunks_exact(self.rows.len()).zip(&groups) {
+            let mut sums = vec![0.0f32; centres.len()];
+            distances.iter().zip(&groups).for_each(|(distance, &group)| sums[group] += distance);
+            let others = (0..centres.len()).filter(|&group| group != own && sizes[group] > 0);
+            let means = others.map(|group| sums[group] / sizes[group] as f32);
+            let beyond = means.fold(f32::INFINITY, f32::min);
+            if sizes[own] > 1 {
+                let within = sums[own] / (sizes[own] - 1) as f32;
+                sum += (beyond - within) / beyond.max(within).max(f32::MIN_POSITIVE);
+            }
+        }
+        Some(sum / self.rows.len() as f32)
+    }
 }
 
 /// Returns the rows as linfa takes them.
@@ -131,10 +169,9 @@ pub(super) fn matrix(rows: &[Row]) -> Array2<f32> {
 }
 
 /// Returns about `count` rows, evenly chosen.
-fn some_of(rows: &[Row], count: usize) -> Array2<f32> {
+fn some_of(rows: &[Row], count: usize) -> Vec<Row> {
     let step = rows.len().div_ceil(count).max(1);
-    let some: Vec<_> = rows.iter().step_by(step).copied().collect();
-    matrix(&some)
+    rows.iter().step_by(step).copied().collect()
 }
 
 fn rows_of(matrix: ArrayView2<'_, f32>) -> Vec<Row> {
@@ -213,6 +250,21 @@ mod tests {
         assert_eq!(groups.len(), 3);
         assert_eq!(groups.group_of(&rows[4]), groups.group_of(&rows[1]));
         assert_ne!(groups.group_of(&rows[0]), groups.group_of(&rows[1]));
+    }
+
+    #[test]
+    fn the_silhouette_is_that_of_its_definition() {
+        let rows = [0.0, 1.0, 4.0, 6.0].map(|value| {
+            let mut row = [0.0; WIDTH];
+            row[0] = value;
+            row
+        });
+        let sample = Sample::of(rows.to_vec());
+        // Groups {0, 1} and {4, 6}: (5−1)/5, (4−1)/4, (3.5−2)/3.5, (5.5−2)/5.5.
+        let expected = (0.8 + 0.75 + 3.0 / 7.0 + 7.0 / 11.0) / 4.0;
+        let found = sample.silhouette(&[rows[0], rows[3]]).unwrap();
+        assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        assert_eq!(sample.silhouette(&[rows[0]]), None, "one group");
     }
 
     #[test]

@@ -112,8 +112,19 @@ impl Forest {
     /// How unusual a row is: about 0.5 to 1 for usual ones, above 1 for those that are cut off
     /// early. 0 for an empty forest.
     pub fn rate(&self, row: &[f32; WIDTH]) -> f32 {
-        let sum: f32 = self.trees.iter().map(|tree| tree.score(&self.store, row)).sum();
-        sum / self.trees.len().max(1) as f32
+        self.rate_all(std::slice::from_ref(row))[0]
+    }
+
+    /// What [`Forest::rate`] says of each row. Tree by tree: one tree fits into the nearest cache, all
+    /// of them do not.
+    pub fn rate_all(&self, rows: &[[f32; WIDTH]]) -> Vec<f32> {
+        let (mut sums, mut open) = (vec![0.0; rows.len()], Vec::with_capacity(rows.len()));
+        for tree in &self.trees {
+            tree.score(&self.store, rows, &mut open, &mut sums);
+        }
+        let trees = self.trees.len().max(1) as f32;
+        sums.iter_mut().for_each(|sum| *sum /= trees);
+        sums
     }
 
     /// The part of each number in the score of a row; they sum to 1, or are all 0 where nothing cuts
@@ -179,7 +190,7 @@ impl Model for Forest {
     }
 
     fn score(&self, _: &Config, rows: &[Row]) -> Vec<f32> {
-        rows.iter().map(|row| self.rate(row)).collect()
+        self.rate_all(rows)
     }
 
     fn shares(&self, row: &Row) -> Row {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::features::mix;
 
-use super::super::novelty::{Row, WIDTH};
+use super::super::novelty::{Row, WIDTH, sum};
 
 /// No node.
 const NONE: u16 = u16::MAX;
@@ -82,18 +82,24 @@ impl Extent {
 
     /// How far `row` lies outside, by number.
     fn outside(&self, row: &Row) -> Row {
-        std::array::from_fn(|n| (self.low[n] - row[n]).max(0.0) + (row[n] - self.high[n]).max(0.0))
+        // At most one of the two is above 0.
+        std::array::from_fn(|n| larger(larger(self.low[n] - row[n], row[n] - self.high[n]), 0.0))
     }
 
     fn sum(&self) -> f32 {
-        (0..WIDTH).map(|n| self.high[n] - self.low[n]).sum()
+        sum(&std::array::from_fn(|n| self.high[n] - self.low[n]))
     }
 
     /// The probability that a random cut of the joined box parts `row` from all others.
     fn cut_off(&self, row: &Row) -> f32 {
-        let outside: f32 = self.outside(row).iter().sum();
+        let outside = sum(&self.outside(row));
         if outside > 0.0 { outside / (outside + self.sum()) } else { 0.0 }
     }
+}
+
+/// The larger of two numbers that are finite: without a care for others it is one instruction.
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
 }
 
 /// A cut: rows whose number `dimension` is at most `value` are to the left.
@@ -117,6 +123,17 @@ struct Leaf {
 struct Sampled {
     rank: f64,
     place: u16,
+}
+
+/// A row on its way down a tree.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk {
+    /// Which row.
+    row: usize,
+    node: u16,
+    /// The probability that no cut has parted it yet.
+    left: f32,
+    score: f32,
 }
 
 /// A random cut tree with its sample.
@@ -163,30 +180,55 @@ impl Tree {
         ((mix(self.draws) >> 11) as f64 + 0.5) / (1u64 << 53) as f64
     }
 
-    /// Returns how unusual a row is: by how early a random cut would part it from the sample.
-    pub(super) fn score(&self, store: &Store, row: &Row) -> f32 {
-        let (mut node, mut depth, mut left, mut score) = (self.root, 0.0f32, 1.0f32, 0.0f32);
-        if node == NONE {
-            return 0.0;
+    /// Adds to `scores` how unusual each row is: by how early a random cut would part it from the
+    /// sample.
+    ///
+    /// All rows go down together, a level at a time: what the next node of one waits for is fetched
+    /// while the others are worked on. `open` is theirs to use.
+    pub(super) fn score(
+        &self,
+        store: &Store,
+        rows: &[Row],
+        open: &mut Vec<Walk>,
+        scores: &mut [f32],
+    ) {
+        if self.root == NONE {
+            return;
         }
-        while node < LEAF {
-            let place = usize::from(node);
-            let cut_off = self.extents[place].cut_off(row);
-            score += left * cut_off / (depth + 1.0);
-            left *= 1.0 - cut_off;
-            node = self.nodes[place].next(row);
+        open.clear();
+        open.extend((0..rows.len()).map(|row| Walk {
+            row,
+            node: self.root,
+            left: 1.0,
+            score: 0.0,
+        }));
+        let whole = self.sample.len() as f32;
+        let unit = (whole + 1.0).log2();
+        let mut depth = 0.0f32;
+        while !open.is_empty() {
+            let share = 1.0 / (depth + 1.0);
+            open.retain_mut(|walk| {
+                let row = &rows[walk.row];
+                if walk.node < LEAF {
+                    let place = usize::from(walk.node);
+                    let cut_off = self.extents[place].cut_off(row);
+                    walk.score += walk.left * cut_off * share;
+                    walk.left *= 1.0 - cut_off;
+                    walk.node = self.nodes[place].next(row);
+                    return true;
+                }
+                let leaf = self.leaves[usize::from(walk.node - LEAF)];
+                let last = if store.row(leaf.place) == row {
+                    let mass = f32::from(leaf.mass);
+                    (1.0 - 0.5 * mass / whole) / (depth + (1.0 + mass).log2())
+                } else {
+                    share
+                };
+                scores[walk.row] += (walk.score + walk.left * last) * unit;
+                false
+            });
             depth += 1.0;
         }
-        let leaf = self.leaves[usize::from(node - LEAF)];
-        let whole = self.sample.len() as f32;
-        score += left
-            * if store.row(leaf.place) == row {
-                let mass = f32::from(leaf.mass);
-                (1.0 - 0.5 * mass / whole) / (depth + (1.0 + mass).log2())
-            } else {
-                1.0 / (depth + 1.0)
-            };
-        score * (whole + 1.0).log2()
     }
 
     /// Adds the part of each number in the score of a row to `parts`.
@@ -196,7 +238,7 @@ impl Tree {
             let is_leaf = node >= LEAF;
             let extent = self.extent(store, node);
             let outside = extent.outside(row);
-            let whole = outside.iter().sum::<f32>() + extent.sum();
+            let whole = sum(&outside) + extent.sum();
             if whole > 0.0 {
                 for (part, gap) in parts.iter_mut().zip(outside) {
                     *part += left * gap / whole / (depth + 1.0);
@@ -250,7 +292,7 @@ impl Tree {
             }
             let mut extent = self.extent(store, node);
             let outside = extent.outside(row);
-            let beyond: f32 = outside.iter().sum();
+            let beyond = sum(&outside);
             if beyond > 0.0 {
                 let mut cut = self.random() as f32 * (beyond + extent.sum());
                 if cut < beyond || node >= LEAF {

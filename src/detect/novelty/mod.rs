@@ -27,7 +27,7 @@ use super::{Detector, RestoreError};
 use habits::Habits;
 
 pub(super) use rows::{
-    Candidates, Memory, Row, Scale, Seen, WIDTH, shares_of_distance, squared_distance,
+    Candidates, Memory, Row, Scale, Seen, WIDTH, shares_of_distance, squared_distance, sum,
 };
 
 /// A model is fitted to so many rows at least.
