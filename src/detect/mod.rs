@@ -47,6 +47,7 @@ pub mod new_peer;
 pub mod new_port;
 pub mod new_service;
 pub mod pca;
+pub mod ping_sweep;
 pub mod port_scan;
 pub mod reflector;
 pub mod sanity;
@@ -206,6 +207,7 @@ table! {
     new_port: "First use of a service port by a host.",
     new_service: "New services of a host.",
     pca: "Hosts whose numbers do not go together as usual.",
+    ping_sweep: "Echo requests to many new hosts.",
     port_scan: "Many ports or hosts tried within a minute.",
     reflector: "Servers that are abused to amplify.",
     sanity: "Reserved ports, broadcasts, flows without bytes.",

@@ -35,9 +35,6 @@ pub struct Config {
     /// Distinct hosts, tried in vain on one port within one window, that make a horizontal scan; at
     /// least 2. Lower: smaller scans are found, and browsers behind a broken line.
     pub min_hosts: u64,
-    /// The same for echo requests (ping sweeps); at least 2. Higher than `min_hosts`, because
-    /// monitoring pings many hosts and one-way exports do not show the answers.
-    pub min_hosts_pinged: u64,
     /// The tried hosts of a horizontal scan are at least this share (0–1) of all hosts contacted in
     /// the window. Keeps mail servers silent that deliver to some dead hosts among many.
     pub min_share: f64,
@@ -62,7 +59,6 @@ impl Default for Config {
             enabled: true,
             min_ports: 15,
             min_hosts: 15,
-            min_hosts_pinged: 60,
             min_share: 0.2,
             certain_hosts: 200,
             burst_hosts: 8,
@@ -82,7 +78,6 @@ impl Configured for Config {
         let keys = Keys(ID);
         keys.at_least("min_ports", self.min_ports, 2)?;
         keys.at_least("min_hosts", self.min_hosts, 2)?;
-        keys.at_least("min_hosts_pinged", self.min_hosts_pinged, 2)?;
         keys.fraction("min_share", self.min_share)?;
         keys.at_least("certain_hosts", self.certain_hosts, self.min_hosts)?;
         keys.at_least("burst_hosts", self.burst_hosts, 2)?;
@@ -103,9 +98,9 @@ pub(super) struct Victim<'a> {
     ports: &'a PortSet,
 }
 
-/// A port that was tried at many hosts; `None` = echo requests.
+/// A port that was tried at many hosts.
 pub(super) struct Sweep {
-    port: Option<u16>,
+    port: u16,
     hosts: u64,
 }
 
@@ -133,27 +128,20 @@ impl Config {
     fn sweeps(&self, source: &SourceWindow, probes: &Probes) -> Vec<Sweep> {
         let contacted = source.peers.count() as f64;
         let is_sweep = |sweep: &Sweep| {
-            let is_polled = sweep.port.is_some_and(|port| self.polled_ports.contains(&port));
+            let is_polled = self.polled_ports.contains(&sweep.port);
             let hosts = sweep.hosts as f64;
             let is_telling =
                 sweep.hosts >= self.certain_hosts || hosts >= self.min_share * contacted;
-            let is_many = is_telling && sweep.hosts >= self.threshold(sweep.port);
-            let is_burst = sweep.port.is_some()
-                && sweep.hosts >= self.burst_hosts
-                && hosts >= self.burst_share * contacted;
+            let is_many = is_telling && sweep.hosts >= self.min_hosts;
+            let is_burst = sweep.hosts >= self.burst_hosts && hosts >= self.burst_share * contacted;
             !is_polled && (is_many || is_burst)
         };
-        let counted = probes.ports_with_hosts().map(|(port, hosts)| Sweep { port, hosts });
+        // Echo requests have no port; they have a detector of their own.
+        let counted = probes.ports_with_hosts();
+        let counted = counted.filter_map(|(port, hosts)| Some(Sweep { port: port?, hosts }));
         let mut sweeps: Vec<_> = counted.filter(is_sweep).collect();
         sweeps.sort_unstable_by(|a, b| b.hosts.cmp(&a.hosts).then(a.port.cmp(&b.port)));
         sweeps
-    }
-
-    const fn threshold(&self, port: Option<u16>) -> u64 {
-        match port {
-            Some(_) => self.min_hosts,
-            None => self.min_hosts_pinged,
-        }
     }
 
     /// Whether this source scans within this window.
@@ -165,7 +153,7 @@ impl Config {
 
     /// Whether there are enough targets for any scan at all: cheap.
     fn is_possible(&self, probes: &Probes) -> bool {
-        let fewest = self.min_ports.min(self.min_hosts).min(self.min_hosts_pinged);
+        let fewest = self.min_ports.min(self.min_hosts);
         probes.count >= fewest.min(self.burst_hosts)
     }
 }
@@ -246,21 +234,17 @@ impl PortScan {
         sweeps: &[Sweep],
     ) -> Finding {
         let worst = &sweeps[0];
-        let many = self.config.threshold(worst.port);
+        let many = self.config.min_hosts;
         let threshold = if worst.hosts < many { self.config.burst_hosts.min(many) } else { many };
         let threshold = threshold as f64;
         let actual = worst.hosts as f64;
         let strength = log_strength(actual, threshold, TOP * threshold);
-        let what = match worst.port {
-            Some(port) => format!("tried port {port} of {} hosts in vain", worst.hosts),
-            None => format!("pinged {} hosts", worst.hosts),
-        };
+        let what = format!("tried port {} of {} hosts in vain", worst.port, worst.hosts);
         let others = match sweeps.len() - 1 {
             0 => String::new(),
             n => format!(" and {} of many hosts", counted(n as u64, "other port")),
         };
-        let is_hit = |ports: &PortSet| worst.port.is_none_or(|port| ports.contains(port));
-        let hit = probes.hosts_with_ports().filter(|(_, ports)| is_hit(ports));
+        let hit = probes.hosts_with_ports().filter(|(_, ports)| ports.contains(worst.port));
         let related = most_involved(hit.map(|(host, ports)| (host.ip(), ports.count())).collect());
         Finding {
             detector: ID,
@@ -401,24 +385,6 @@ mod tests {
         let mut flows: Vec<_> = delivered.collect();
         flows.extend(hosts(20, 25));
         assert_eq!(kinds(&flows), []);
-    }
-
-    #[test]
-    fn monitoring_that_pings_forty_hosts_is_no_sweep_but_a_subnet_is() {
-        let ping = |n: u8| -> Vec<_> {
-            let mut echo = flow().protocol(Protocol::ICMP).build();
-            echo.source.port = None;
-            echo.destination.port = None;
-            echo.icmp = Some(crate::model::IcmpMessage { kind: 8, code: 0 });
-            let one = |host| {
-                let mut echo = echo.clone();
-                echo.destination.ip = Some(ip(&format!("10.0.4.{host}")));
-                echo
-            };
-            (1..=n).map(one).collect()
-        };
-        assert_eq!(kinds(&ping(40)), []);
-        assert_eq!(kinds(&ping(250)), [Kind::PortScanHorizontal]);
     }
 
     proptest! {

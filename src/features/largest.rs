@@ -52,6 +52,16 @@ impl FlowMark {
         self.bytes.saturating_add(self.returned_bytes)
     }
 
+    /// Type and code, for ICMP.
+    pub fn icmp(&self) -> Option<IcmpMessage> {
+        self.icmp
+    }
+
+    /// Whether it went from the server to the client.
+    pub fn is_reply(&self) -> bool {
+        self.is_reply
+    }
+
     /// Ascends from the largest to the smallest; equal marks alone are equal.
     pub fn rank(&self) -> impl Ord + use<> {
         let icmp = self.icmp.map(|message| (message.kind, message.code));
