@@ -61,7 +61,8 @@ fn folder_with_scan() -> TempDir {
 
 fn all_templates() -> Value {
     let families = ["flows", "windows", "anomalies", "alerts", "health", "reports", "state"];
-    let families = families.into_iter().chain(["exceptions", "deadletters"]);
+    let families =
+        families.into_iter().chain(["exceptions", "deadletters", "predictions", "models"]);
     let entry = |family: &str| {
         json!({
             "name": format!("flowsentry-{family}"),

@@ -12,6 +12,8 @@ mod cluster;
 mod faults;
 #[path = "delivery/letters.rs"]
 mod letters;
+#[path = "delivery/models.rs"]
+mod models;
 #[path = "delivery/shared.rs"]
 mod shared;
 #[path = "delivery/worker.rs"]

@@ -391,3 +391,192 @@ fn nsl_kdd_reaches_the_figures_of_the_card() {
     assert!((figure("recall") - 0.961).abs() < 0.002, "{}", figures["binary"]);
     assert!((figure("false_positive_rate") - 0.153).abs() < 0.003, "{}", figures["binary"]);
 }
+
+/// A place with a store of its own, whose settings may have more.
+struct Site(TempDir);
+
+impl Site {
+    fn new(more: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join("data");
+        let settings = format!("path: {{data: {}}}\n{more}", data.display());
+        fs::write(folder.path().join("settings.yml"), settings).expect("written");
+        Self(folder)
+    }
+
+    fn arguments<'a>(&self, settings: &'a str, arguments: &[&'a str]) -> Vec<&'a str> {
+        [&["-c", settings], arguments].concat()
+    }
+
+    fn done(&self, arguments: &[&str]) -> String {
+        let settings = path(self.0.path(), "settings.yml");
+        done(&self.arguments(&settings, arguments))
+    }
+
+    fn failed(&self, arguments: &[&str]) -> String {
+        let settings = path(self.0.path(), "settings.yml");
+        failed(&self.arguments(&settings, arguments))
+    }
+}
+
+/// Models of the rows of the folder: a good one of another seed, and one that calls half of all normal
+/// rows an attack.
+fn other_models() -> (String, String) {
+    static MADE: OnceLock<(String, String)> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let [good, bad, params] = ["good.model", "bad.model", "deaf.json"].map(in_folder);
+        fs::write(&params, "{\"false_positive_rate\": 0.5}").expect("written");
+        let train =
+            ["train", "--schema", "kdd", "--data", &in_folder("train.csv")].map(str::to_owned);
+        let train: Vec<&str> = train.iter().map(String::as_str).collect();
+        done(&[&train[..], &["--out", &good, "--seed", "7"]].concat());
+        done(&[&train[..], &["--out", &bad, "--params", &params]].concat());
+        (good, bad)
+    });
+    made.clone()
+}
+
+#[test]
+fn a_model_is_promoted_through_the_gate_and_rolled_back() {
+    let site = Site::new("");
+    let (good, bad) = other_models();
+    let (first, test) = (in_folder("kdd.model"), in_folder("test.csv"));
+    assert!(site.done(&["models", "list"]).starts_with("no model was promoted"));
+    let promote = |model: &str, more: &[&str]| {
+        site.done(&[&["models", "promote", model, "--alias", "site"], more].concat())
+    };
+    let said = promote(&first, &["--evaluation", &test, "--comment", "the first"]);
+    assert!(said.starts_with("site: revision 1 is model "), "{said}");
+    let said = promote(&good, &[]);
+    assert!(said.contains("recall") && said.contains("site: revision 2 is model "), "{said}");
+    assert!(promote(&good, &[]).contains("is in use already"));
+
+    let refused = site.failed(&["models", "promote", &bad, "--alias", "site"]);
+    assert!(refused.contains("`site` stays as it is: "), "{refused}");
+    assert!(refused.contains("false positive rate gets worse by "), "{refused}");
+    let said = promote(&bad, &["--force"]);
+    assert!(said.contains("site: revision 3 is model "), "{said}");
+
+    // A promoted model is one like any other.
+    let show = |name: &str| site.done(&["models", "show", name]);
+    assert_eq!(show("store:site"), done(&["models", "show", &bad]));
+    assert_eq!(site.done(&["models", "diff", "store:site", &bad]), "the same\n");
+    let judged = site.done(&["evaluate", "--model", "store:site", "--data", &test]);
+    assert_eq!(judged, done(&["evaluate", "--model", &bad, "--data", &test]));
+
+    assert!(site.done(&["models", "rollback", "site"]).contains("of revision 2"));
+    assert_eq!(show("store:site"), done(&["models", "show", &good]));
+    assert!(site.done(&["models", "rollback", "site"]).contains("of revision 1"));
+    assert_eq!(show("store:site"), done(&["models", "show", &first]));
+    let end = site.failed(&["models", "rollback", "site"]);
+    assert!(end.contains("`site` stood for no other model before"), "{end}");
+    assert!(site.done(&["models", "rollback", "site", "--to", "2"]).contains("of revision 2"));
+
+    let list = site.done(&["models", "list"]);
+    let lines: Vec<_> = list.lines().collect();
+    assert_eq!(lines.len(), 7, "{list}");
+    assert!(lines[1].starts_with("site") && lines[1].ends_with("back to revision 2"), "{list}");
+    assert!(lines[4].contains("forced, although "), "{list}");
+    assert!(lines[6].ends_with("the first"), "{list}");
+}
+
+#[test]
+fn a_model_of_other_records_or_without_rows_to_judge_it_by_is_refused() {
+    let site = Site::new("");
+    let (good, _) = other_models();
+    site.done(&["models", "promote", &in_folder("kdd.model")]);
+    let told = site.failed(&["models", "promote", &good]);
+    assert!(told.contains("there are no rows to evaluate models of this alias on"), "{told}");
+    let [rows, model] = ["flow.csv", "flow.model"].map(|name| path(site.0.path(), name));
+    let flows: String = (0..600).fold(String::new(), |mut rows, n| {
+        let (bytes, label) = if n % 3 == 0 { (90_000 + n, "attack") } else { (100 + n, "normal") };
+        let _ = writeln!(rows, "{bytes},{},1,1,1,1,1,1,{label}", n % 7);
+        rows
+    });
+    fs::write(&rows, flows).expect("written");
+    site.done(&["train", "--schema", "flow", "--data", &rows, "--out", &model]);
+    let told = site.failed(&["models", "promote", &model, "--alias", "kdd", "--evaluation", &rows]);
+    assert!(told.contains("the candidate does not read column `duration`"), "{told}");
+    let told = site.failed(&["models", "show", "store:none"]);
+    assert!(
+        told.contains("the model `store:none`: no model was promoted under this alias"),
+        "{told}"
+    );
+    let told = site.failed(&["models", "promote", &good, "--alias", "../x"]);
+    assert!(told.contains("`../x` is no alias"), "{told}");
+}
+
+#[test]
+fn records_of_files_become_documents_each_once() {
+    let site = Site::new("");
+    let mut random = Random(3);
+    let row = features("neptune", &mut random);
+    let rows = format!("{row}\n{}\nnot a record\n", features("normal", &mut random));
+    let file = path(site.0.path(), "rows.csv");
+    fs::write(&file, &rows).expect("written");
+    let letters = path(site.0.path(), "letters.ndjson");
+    let model = in_folder("kdd.model");
+    let classify = ["classify", &file, "--model", &model, "--name", "records"];
+    let printed = site.done(&[&classify[..], &["--dead-letters", &letters]].concat());
+    let documents: Vec<Value> =
+        printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let verdicts: Vec<_> =
+        documents.iter().map(|it| &it["flowsentry"]["prediction"]["verdict"]).collect();
+    assert_eq!(verdicts, ["attack", "normal"]);
+    assert_eq!(documents[0]["flowsentry"]["prediction"]["class"], "dos");
+    assert_eq!(documents[0]["flowsentry"]["prediction"]["input"]["service"], "private");
+    let letter: Value =
+        serde_json::from_str(fs::read_to_string(&letters).expect("it is there").trim())
+            .expect("JSON");
+    assert_eq!(letter["reason"], "wrong_columns");
+    // Again is the same, and JSON lines are read as well.
+    assert_eq!(site.done(&classify), printed);
+    let named: Vec<String> =
+        documents.iter().map(|it| it["flowsentry"]["prediction"]["input"].to_string()).collect();
+    let file = path(site.0.path(), "rows.ndjson");
+    fs::write(&file, named.join("\n")).expect("written");
+    let printed = site.done(&["classify", &file, "--model", &model]);
+    let of_json: Vec<Value> =
+        printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    for (a, b) in documents.iter().zip(&of_json) {
+        let said = |it: &Value| it["flowsentry"]["prediction"]["probability"].clone();
+        assert_eq!(said(a), said(b));
+    }
+    assert_eq!(of_json.len(), 2);
+    // Into the store, twice.
+    for _ in 0..2 {
+        let stored = ["classify", &file, "--model", &model, "--store"];
+        assert_eq!(site.done(&stored), "");
+    }
+}
+
+#[test]
+fn a_model_is_learned_anew_and_put_to_use_when_it_passes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [rows, deaf] = ["rows.csv", "deaf.json"].map(|name| path(folder.path(), name));
+    fs::copy(in_folder("train.csv"), &rows).expect("copied");
+    let settings = |params: &str| {
+        format!(
+            "models:\n  retrain: [{{alias: kdd, schema: kdd, data: ['{rows}'], params: {params}}}]\n"
+        )
+    };
+    let site = Site::new(&settings("null"));
+    let test = in_folder("test.csv");
+    site.done(&["models", "promote", &in_folder("kdd.model"), "--evaluation", &test]);
+    let said = site.done(&["retrain"]);
+    assert!(said.contains("kdd: model ") && said.contains("is in use already"), "{said}");
+    fs::write(&rows, table(3_000, 9)).expect("written");
+    let said = site.done(&["retrain", "kdd"]);
+    assert!(said.contains("kdd: revision 2 is model "), "{said}");
+    // A model that would be worse changes nothing.
+    fs::write(&deaf, "{\"false_positive_rate\": 0.5}").expect("written");
+    let worse = settings(&format!("'{deaf}'"));
+    let data = format!("path: {{data: {}}}\n{worse}", site.0.path().join("data").display());
+    fs::write(site.0.path().join("settings.yml"), data).expect("written");
+    let told = site.failed(&["retrain"]);
+    assert!(told.contains("kdd: `kdd` stays as it is: "), "{told}");
+    assert!(told.contains("1 of 1 models were not replaced"), "{told}");
+    assert_eq!(site.done(&["models", "list"]).lines().count(), 3);
+    let told = site.failed(&["retrain", "other"]);
+    assert!(told.contains("`other` is not under `models.retrain`"), "{told}");
+}

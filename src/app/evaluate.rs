@@ -31,7 +31,7 @@ pub(super) fn evaluate(config: &Config, args: &EvaluateArgs) -> anyhow::Result<O
         (Some(EvaluateWhat::Detection(args)), _) => (detection(config, args)?, args.json),
         (Some(EvaluateWhat::Simulated(args)), _) => (vec![simulated(config, args)?], args.json),
         (Some(EvaluateWhat::Published { data, json }), _) => return models::published(data, *json),
-        (None, Some(model)) => return models::evaluate(model, &args.data, args.json),
+        (None, Some(model)) => return models::evaluate(config, model, &args.data, args.json),
         (None, None) => bail!("there is no model to evaluate"),
     };
     match is_json {

@@ -2,6 +2,7 @@
 
 mod backfill;
 mod backtest;
+mod classify;
 mod collected;
 mod common;
 mod deadletter;
@@ -21,6 +22,7 @@ mod progress;
 mod reload;
 mod report;
 mod retention;
+mod retrain;
 mod rules;
 mod run;
 mod score;
@@ -77,10 +79,12 @@ fn run_command(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Evaluate(args) => evaluate::evaluate(&config, args),
         Command::Backtest(args) => backtest::backtest(&config, args),
         Command::Train(args) => models::train(args),
-        Command::Predict(args) => models::predict(args),
+        Command::Predict(args) => models::predict(&config, args),
         Command::Compare(args) => models::compare(args),
         Command::Split(args) => models::split(args),
-        Command::Models(args) => models::models(&args.what),
+        Command::Models(args) => models::models(&config, &args.what),
+        Command::Classify(args) => classify::classify(&config, args),
+        Command::Retrain(args) => retrain::retrain(&config, args),
         Command::Health(args) => health::health(&config, args),
         Command::Report(args) => report::report(&config, args),
         Command::Setup(args) => setup::setup(&config, args),

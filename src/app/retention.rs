@@ -34,7 +34,7 @@ pub(super) fn drops_old_itself(cluster: Option<&Cluster>) -> Result<bool, Cluste
 
 /// Drops the indices of all families whose days are over at `now`.
 pub(super) fn drop_old(store: &dyn Store, keep_days: Retention, now: Timestamp) {
-    let Retention { flows, windows, anomalies, reports, deadletters } = keep_days;
+    let Retention { flows, windows, anomalies, reports, deadletters, predictions } = keep_days;
     let kept = [
         (Family::Flows, flows),
         (Family::Windows, windows),
@@ -43,6 +43,7 @@ pub(super) fn drop_old(store: &dyn Store, keep_days: Retention, now: Timestamp) 
         (Family::Health, reports),
         (Family::Reports, reports),
         (Family::DeadLetters, deadletters),
+        (Family::Predictions, predictions),
     ];
     for (family, days) in kept {
         let cutoff = now.plus_seconds(-i64::from(days) * 86_400);

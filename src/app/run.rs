@@ -26,6 +26,7 @@ use crate::pipeline::{Finite, Input, Stop, Stream, Summary, score_files, score_s
 use crate::sinks::{EnrichedSink, SinkError, StoreSink, printable};
 use crate::stores::Store;
 
+use super::classify::Classifying;
 use super::common::{
     Patience, ScorerFactory, detect_context, ensure_set_up, now, open_cluster, open_dead_letters,
     open_enrichment, present, store_on, withheld_words,
@@ -36,10 +37,12 @@ use super::logged::LoggedProgress;
 use super::reload::Watched;
 use super::rules::{self, Refresher};
 use super::search::Indexed;
-use super::{Outcome, health, logging, report, retention};
+use super::{Outcome, health, logging, report, retention, retrain};
 
 /// How often files are looked at for a change.
 const RELOAD_PAUSE: Duration = Duration::from_secs(5);
+/// A model that could not be learned anew for so long waits for the next time.
+const RETRAIN_CATCH_UP_HOURS: u32 = 24;
 /// How often retention is applied.
 const RETENTION_PAUSE: Duration = Duration::from_secs(3600);
 
@@ -47,8 +50,9 @@ const RETENTION_PAUSE: Duration = Duration::from_secs(3600);
 pub(super) fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Outcome> {
     logging::start(&config.logging);
     let input = &config.input;
+    let classifies = !config.models.classify.is_empty();
     match (&input.files, &input.kafka, &input.search) {
-        (None, None, None) => bail!(
+        (None, None, None) if args.once || !classifies => bail!(
             "there is no input: set `input.kafka.brokers`, `input.search` or `input.files.paths`"
         ),
         (Some(files), ..) if args.once && files.follow => {
@@ -112,9 +116,10 @@ impl Worker {
             let (worker, stop) = (Arc::clone(&self), stop.clone());
             tokio::task::spawn_blocking(move || worker.score(stop))
         };
-        let jobs = self.start_jobs(&asked)?;
+        let jobs = self.start_jobs(&asked, &stop)?;
         info!(namespace = %self.config.namespace, "flowsentry runs");
         let outcome = self.wait(scoring, &stop, once).await;
+        stop.ask();
         // Receivers that are gone need no word.
         let _ = ask_jobs.send(true);
         for job in jobs {
@@ -182,7 +187,11 @@ impl Worker {
             };
             return Ok(Scored { summary, stored });
         }
-        let Some(files) = &config.input.files else { bail!("there is no input") };
+        let Some(files) = &config.input.files else {
+            // Records for models alone.
+            while !stop.wait(RELOAD_PAUSE) {}
+            return Ok(Scored { summary: Summary::default(), stored: Ok(()) });
+        };
         let input = Input {
             paths: files.paths.clone(),
             format: config.format()?,
@@ -236,6 +245,7 @@ impl Worker {
     fn start_jobs(
         self: &Arc<Self>,
         asked: &watch::Receiver<bool>,
+        stop: &Stop,
     ) -> anyhow::Result<Vec<JoinHandle<()>>> {
         let (health, report) = (&self.config.health, &self.config.report);
         let health = Job {
@@ -267,6 +277,22 @@ impl Worker {
             && let Some(refreshing) = Refreshing::new(&self.config, &self.store)?
         {
             jobs.push(tokio::spawn(refreshing.run(asked.clone())));
+        }
+        if self.mode == Mode::Detect {
+            for classifying in Classifying::all(&self.config, &self.store) {
+                let stop = stop.clone();
+                jobs.push(tokio::task::spawn_blocking(move || classifying.run(&stop)));
+            }
+            if !self.config.models.retrain.is_empty() {
+                let retrain = Job {
+                    name: "retrain",
+                    schedule: self.config.retrain_schedule()?,
+                    zone: chrono_tz::UTC,
+                    cadence: Cadence::Daily,
+                    catch_up_hours: RETRAIN_CATCH_UP_HOURS,
+                };
+                jobs.push(self.spawn_job(retrain, &election, asked, Self::retrain));
+            }
         }
         let refresh_pause = Duration::from_secs(self.config.alerts.refresh_seconds.into());
         let mut refresher = Refresher::new(&self.config, &self.store, self.rules.clone())?;
@@ -323,6 +349,11 @@ impl Worker {
         let folder = self.config.report_path().join(day.to_string());
         let written = report::write_report(&self.config, &self.store, day, &[], due, &folder)?;
         info!(report = %written.html.display(), "report written");
+        Ok(())
+    }
+
+    fn retrain(&self, _due: Timestamp) -> anyhow::Result<()> {
+        retrain::by_the_clock(&self.config, &self.store);
         Ok(())
     }
 

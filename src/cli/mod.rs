@@ -8,14 +8,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::classify::ModelName;
 use crate::config::Override;
 use crate::model::Timestamp;
 use crate::stores::{Flavour, ServerVersion};
 
 pub use blacklist::{BlacklistArgs, BlacklistWhat, RefreshListsArgs, ShowListsArgs};
 pub use models::{
-    CompareArgs, ModelsArgs, ModelsWhat, PredictArgs, PredictForm, RowsArgs, SplitArgs, SplitBy,
-    TrainArgs,
+    ClassifyArgs, CompareArgs, ModelsArgs, ModelsWhat, PredictArgs, PredictForm, PromoteArgs,
+    RetrainArgs, RowsArgs, SplitArgs, SplitBy, TrainArgs,
 };
 pub use triage::{
     AddExceptionArgs, ExceptionArgs, ExceptionWhat, FeedbackArgs, FeedbackWhat, ListExceptionsArgs,
@@ -81,8 +82,12 @@ pub enum Command {
     Compare(CompareArgs),
     /// Part labelled rows into those that teach, those for choices and those that test.
     Split(SplitArgs),
-    /// See what model files hold.
+    /// See what models hold, promote one, go back to the one before.
     Models(ModelsArgs),
+    /// Let a model judge records, and write what it says as documents.
+    Classify(ClassifyArgs),
+    /// Learn the models under `models.retrain` anew, now; what fails the gate changes nothing.
+    Retrain(RetrainArgs),
     /// Show everything on 24 simulated hours, without any service.
     Demo(DemoArgs),
     /// Make a cluster ready: policies, pipelines, templates and indices; proves that they work.
@@ -188,9 +193,9 @@ pub struct EvaluateArgs {
     /// What to evaluate instead of a model.
     #[command(subcommand)]
     pub what: Option<EvaluateWhat>,
-    /// The model file, or `kdd` for the model of connection records that is built in.
+    /// A model file, `store:ALIAS`, or `kdd` for the model of connection records that is built in.
     #[arg(long, value_name = "MODEL", required = true)]
-    pub model: Option<PathBuf>,
+    pub model: Option<ModelName>,
     /// Labelled rows for the model: CSV with or without a header, plain, gzip or zstd; `-` is standard
     /// input. Repeatable.
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::classify::ModelName;
+
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
@@ -43,9 +45,9 @@ pub struct RowsArgs {
 /// A model and rows for it.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// The model file, or `kdd` for the model of connection records that is built in.
+    /// A model file, `store:ALIAS`, or `kdd` for the model of connection records that is built in.
     #[arg(long, value_name = "MODEL")]
-    pub model: PathBuf,
+    pub model: ModelName,
     /// CSV with or without a header, plain, gzip or zstd; `-` is standard input. Labels are never
     /// read. Repeatable.
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
@@ -138,28 +140,93 @@ pub struct ModelsArgs {
 /// What can be done with model files.
 #[derive(Debug, Subcommand)]
 pub enum ModelsWhat {
-    /// List the models of a folder.
+    /// List the models of a folder, or those in the store with their history.
     List {
-        /// The folder.
-        #[arg(value_name = "DIR", default_value = "models")]
-        folder: PathBuf,
+        /// The folder; the store is looked at when absent.
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
     },
     /// Show what a model says about itself: rows, seed, parameters, threshold, figures.
     Show {
-        /// The model file.
+        /// A model file, `store:ALIAS`, or `kdd`.
         #[arg(value_name = "MODEL")]
-        model: PathBuf,
+        model: ModelName,
         /// Prints JSON instead of text.
         #[arg(long)]
         json: bool,
     },
     /// Show in what two models differ.
     Diff {
-        /// The model file that is compared with.
+        /// The model that is compared with: a file, `store:ALIAS`, or `kdd`.
         #[arg(value_name = "OLD")]
-        old: PathBuf,
-        /// The model file that is compared.
+        old: ModelName,
+        /// The model that is compared.
         #[arg(value_name = "NEW")]
-        new: PathBuf,
+        new: ModelName,
     },
+    /// Put a model into the store and let an alias stand for it. Workers that use the alias follow
+    /// within `models.refresh_seconds`.
+    Promote(PromoteArgs),
+    /// Let an alias stand for the model again that it stood for before.
+    Rollback {
+        /// The alias.
+        #[arg(value_name = "ALIAS")]
+        alias: String,
+        /// The revision to go back to; the last one of another model when absent.
+        #[arg(long, value_name = "N")]
+        to: Option<u64>,
+    },
+}
+
+/// Arguments of `models promote`.
+#[derive(Debug, Args)]
+pub struct PromoteArgs {
+    /// A model file, `store:ALIAS`, or `kdd`.
+    #[arg(value_name = "MODEL")]
+    pub model: ModelName,
+    /// The alias; the name of the model's schema when absent.
+    #[arg(long, value_name = "NAME")]
+    pub alias: Option<String>,
+    /// Labelled rows that models of the alias are evaluated on, from now on; they are kept in the
+    /// store. Those that are there when absent.
+    #[arg(long, value_name = "FILE")]
+    pub evaluation: Option<PathBuf>,
+    /// By how much a figure may be worse than that of the model in use; `models.worse_by` when absent.
+    #[arg(long, value_name = "SHARE")]
+    pub worse_by: Option<f64>,
+    /// Promotes a model that the gate refuses, with the reasons noted.
+    #[arg(long)]
+    pub force: bool,
+    /// Why, for the history.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub comment: String,
+}
+
+/// Arguments of `retrain`.
+#[derive(Debug, Args)]
+pub struct RetrainArgs {
+    /// Aliases under `models.retrain`; all when absent.
+    #[arg(value_name = "ALIAS")]
+    pub aliases: Vec<String>,
+}
+
+/// Arguments of `classify`.
+#[derive(Debug, Args)]
+pub struct ClassifyArgs {
+    /// Files of records, one a line: CSV rows without or with a header, or JSON objects; plain, gzip
+    /// or zstd; `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// A model file, `store:ALIAS`, or `kdd` for the model of connection records that is built in.
+    #[arg(long, value_name = "MODEL")]
+    pub model: ModelName,
+    /// The name in documents; that of the model when absent.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Writes the documents into the configured store, not to standard output.
+    #[arg(long)]
+    pub store: bool,
+    /// Appends records that cannot be used to this file, with reason and place.
+    #[arg(long, value_name = "FILE")]
+    pub dead_letters: Option<PathBuf>,
 }

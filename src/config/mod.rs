@@ -20,7 +20,7 @@ use crate::sources::CaptureLimits;
 use crate::sources::kafka::KafkaInput;
 use crate::sources::search::SearchInput;
 use crate::stores::Namespace;
-use crate::{alerts, detect, enrich, feeds, formats, jobs, scorer, setup};
+use crate::{alerts, classify, detect, enrich, feeds, formats, jobs, scorer, setup};
 
 pub use deadletters::DeadLetterSettings;
 pub use output::{EmbeddedOutput, OutputSettings};
@@ -57,6 +57,8 @@ pub struct Config {
     pub health: jobs::HealthSettings,
     /// `report.*`.
     pub report: ReportSettings,
+    /// `models.*`.
+    pub models: classify::ModelSettings,
     /// `dead_letters.*`.
     pub dead_letters: DeadLetterSettings,
     /// `logging.*`.
@@ -78,6 +80,7 @@ impl Default for Config {
             enrichment: enrich::Settings::default(),
             health: jobs::HealthSettings::default(),
             report: ReportSettings::default(),
+            models: classify::ModelSettings::default(),
             dead_letters: DeadLetterSettings::default(),
             logging: LoggingSettings::default(),
         }
@@ -318,6 +321,8 @@ impl Config {
         self.enrichment.check()?;
         self.health.check()?;
         self.report.check()?;
+        self.models.check()?;
+        self.retrain_schedule()?;
         self.output.check()?;
         self.namespace()?;
         self.format()?;
@@ -372,6 +377,15 @@ impl Config {
     pub fn feed_schedule(&self) -> Result<jobs::Schedule, SettingError> {
         jobs::Schedule::parse(&self.detectors.blacklist.refresh)
             .map_err(|error| SettingError::new("detectors.blacklist.refresh", error))
+    }
+
+    /// When models are learned anew; its times are UTC.
+    ///
+    /// # Errors
+    /// When it is no cron expression.
+    pub fn retrain_schedule(&self) -> Result<jobs::Schedule, SettingError> {
+        jobs::Schedule::parse(&self.models.retrain_schedule)
+            .map_err(|error| SettingError::new("models.retrain_schedule", error))
     }
 
     /// Folder of the written reports.

@@ -55,13 +55,15 @@ impl OutputSettings {
     }
 
     fn check_keep_days(&self) -> Result<(), SettingError> {
-        let Retention { flows, windows, anomalies, reports, deadletters } = self.keep_days;
+        let Retention { flows, windows, anomalies, reports, deadletters, predictions } =
+            self.keep_days;
         let kept = [
             ("flows", flows),
             ("windows", windows),
             ("anomalies", anomalies),
             ("reports", reports),
             ("deadletters", deadletters),
+            ("predictions", predictions),
         ];
         for (name, days) in kept {
             if !(1..=MOST_DAYS).contains(&days) {

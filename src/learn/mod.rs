@@ -7,6 +7,7 @@
 pub mod choose;
 mod classic;
 pub mod compare;
+pub mod gate;
 mod grow;
 pub mod importance;
 pub mod metrics;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use crate::models::drift::Profile;
 use crate::models::encode::{Encoded, Encoder};
 use crate::models::facts::{Facts, Measured, Threshold};
 use crate::models::parts::{Part, Spare};
@@ -87,7 +88,8 @@ pub(crate) fn fit(
     let kinds = kinds(table, &parted, &encoder, params, seed, &voices);
     let odds = Odds { slope: 1.0, start: 0.0 };
     let is_binary = params.algorithm == Algorithm::Combined;
-    let body = Body { is_binary, encoder, voices, fusion: params.fusion, odds, kinds };
+    let profile = profile(table, &parted, &encoder);
+    let body = Body { is_binary, encoder, voices, fusion: params.fusion, odds, kinds, profile };
     let facts = facts(table, &parted, params, seed, commit);
     let mut model = Model { schema: table.schema.clone(), facts, body };
     set_threshold(&mut model, table, &parted, params, seed);
@@ -198,6 +200,19 @@ fn voices(
         Ok(Voice { name: algorithm.name().to_owned(), part, tail: Tail::fit(&scores) })
     });
     fitted.into_iter().collect()
+}
+
+/// How the normal rows spread over the bins of each feature.
+fn profile(table: &Table, parted: &Parted, encoder: &Encoder) -> Profile {
+    let rows = TableEncoder::new(table, encoder);
+    let normals = [&parted.teaching_normals[..], &parted.held_normals[..]].concat();
+    let mut row = Encoded::default();
+    let mut bins = Vec::with_capacity(normals.len() * encoder.features());
+    for place in normals {
+        rows.encode(place, &mut row);
+        bins.extend_from_slice(&row.bins);
+    }
+    Profile::of(&encoder.bins(), bins.chunks_exact(encoder.features().max(1)))
 }
 
 /// All that fitting a part needs.

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// The ECS version that the documents follow.
-pub(super) const ECS_VERSION: &str = "9.4.0";
+pub const ECS_VERSION: &str = "9.4.0";
 
 /// The values of `event.dataset`.
 pub mod dataset {
@@ -29,6 +29,10 @@ pub mod dataset {
     pub const REPORT: &str = "flowsentry.report";
     /// Dead letters.
     pub const DEADLETTER: &str = "flowsentry.deadletter";
+    /// What learned models said about records.
+    pub const PREDICTION: &str = "flowsentry.prediction";
+    /// Learned models.
+    pub const MODEL: &str = "flowsentry.model";
 }
 
 /// Named numbers of one subject over one window.

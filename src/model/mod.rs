@@ -22,7 +22,7 @@ mod time;
 
 pub use alert::{Alert, AlertStatus};
 pub use anomaly::{Anomaly, DetectorVerdict};
-pub use document::{WindowSummary, alert_document, anomaly_document, dataset, unique};
+pub use document::{ECS_VERSION, WindowSummary, alert_document, anomaly_document, dataset, unique};
 pub use evidence::{FlowEvidence, SampledCounts, ServicePort};
 pub use finding::{FeatureEvidence, Finding};
 pub use flow::{

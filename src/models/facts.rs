@@ -50,6 +50,16 @@ pub enum Threshold {
     MostLikely,
 }
 
+impl Threshold {
+    /// The share of held-out normal rows that it was set to call an attack.
+    pub fn false_positive_rate(&self) -> Option<f64> {
+        match self {
+            Self::Surprise { false_positive_rate, .. } => Some(*false_positive_rate),
+            Self::MostLikely => None,
+        }
+    }
+}
+
 /// Figures from one set of rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {

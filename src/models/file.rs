@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! flowsentry-model\n
-//! 1\n                        format version
+//! 2\n                        format version
 //! sha256 of all that follows, in hexadecimal\n
 //! {"schema": …, "facts": …}\n  one line of JSON
 //! postcard bytes
@@ -16,7 +16,7 @@ use crate::model::hex;
 
 const MAGIC: &[u8] = b"flowsentry-model\n";
 /// Rises with every change of the header or body.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 const DIGEST: usize = 64;
 
 /// Why bytes are not a model that can be used.
@@ -100,9 +100,10 @@ mod tests {
     #[test]
     fn other_versions_and_other_files_are_told_apart() {
         let sealed = String::from_utf8(seal(b"{}", b"body")).unwrap();
-        let with = |version: &str| sealed.replacen("\n1\n", version, 1).into_bytes();
+        let with =
+            |version: &str| sealed.replacen(&format!("\n{VERSION}\n"), version, 1).into_bytes();
         assert!(matches!(open(&with("\n0\n")), Err(ModelError::Older { found: 0 })));
-        assert!(matches!(open(&with("\n2\n")), Err(ModelError::Newer { found: 2 })));
+        assert!(matches!(open(&with("\n99\n")), Err(ModelError::Newer { found: 99 })));
         assert!(matches!(open(&with("\nx\n")), Err(ModelError::Damaged { .. })));
         assert!(matches!(open(b"PK\x03\x04"), Err(ModelError::NotAModel)));
         assert!(matches!(open(&sealed.as_bytes()[..40]), Err(ModelError::Damaged { .. })));

@@ -3,6 +3,7 @@
 //! A record comes in by [`record`] under a [`schema::Schema`]; [`Model::predict`] answers. Nothing
 //! here learns, reads a clock or does any I/O; training is `learn`.
 
+pub mod drift;
 pub mod encode;
 pub mod facts;
 mod file;
@@ -10,6 +11,7 @@ mod model;
 pub(crate) mod parts;
 pub mod record;
 pub mod schema;
+pub mod shipped;
 pub mod tail;
 pub(crate) mod tree;
 

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::drift::Profile;
 use super::encode::{Encoded, Encoder, Feature};
 use super::facts::{Facts, Threshold};
 use super::file::{self, ModelError, damaged};
@@ -32,6 +33,7 @@ pub(crate) struct Body {
     pub(crate) fusion: Fusion,
     pub(crate) odds: Odds,
     pub(crate) kinds: Option<Kinds>,
+    pub(crate) profile: Profile,
 }
 
 /// A score with its tail among normal rows.
@@ -325,6 +327,9 @@ impl Model {
         };
         if !body.kinds.as_ref().is_none_or(kinds_fit) {
             return Err(damaged("its classes of attacks do not fit its schema"));
+        }
+        if !body.profile.is_sound(&encoder.bins()) {
+            return Err(damaged("its profile does not fit its encoder"));
         }
         if !(body.odds.slope.is_finite() && body.odds.start.is_finite()) {
             return Err(damaged("its probabilities are not finite"));

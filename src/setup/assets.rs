@@ -119,11 +119,20 @@ pub struct Retention {
     pub reports: u32,
     /// Dead letters.
     pub deadletters: u32,
+    /// What learned models said about records.
+    pub predictions: u32,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { flows: 14, windows: 30, anomalies: 180, reports: 400, deadletters: 30 }
+        Self {
+            flows: 14,
+            windows: 30,
+            anomalies: 180,
+            reports: 400,
+            deadletters: 30,
+            predictions: 30,
+        }
     }
 }
 

@@ -124,7 +124,7 @@ impl Installer {
             .map(|step| step.asset.name.clone())
             .collect();
         let needs = find_needs(&self.cluster, &self.assets, &renewed, self.scope.now)?;
-        for family in [Family::State, Family::Exceptions] {
+        for family in [Family::State, Family::Exceptions, Family::Models] {
             let index = self.live_index(family);
             match needs.present.contains(&index.to_string()) {
                 true => plan.indices_present += 1,
@@ -152,9 +152,9 @@ impl Installer {
             | Family::Reports
             | Family::State
             | Family::Exceptions
-            | Family::DeadLetters => {
-                IndexName::for_event(family, namespace, self.scope.now).to_string()
-            }
+            | Family::DeadLetters
+            | Family::Predictions
+            | Family::Models => IndexName::for_event(family, namespace, self.scope.now).to_string(),
         }
     }
 

@@ -83,6 +83,8 @@ const REPORT: u16 = Family::Reports.bit();
 const STATE: u16 = Family::State.bit();
 const EXCEPTION: u16 = Family::Exceptions.bit();
 const LETTER: u16 = Family::DeadLetters.bit();
+const PREDICTION: u16 = Family::Predictions.bit();
+const MODEL: u16 = Family::Models.bit();
 const VERDICT: u16 = ANOMALY | ALERT;
 const TRAFFIC: u16 = FLOW | WINDOW | VERDICT;
 const ALL: u16 = u16::MAX;
@@ -244,6 +246,20 @@ pub const FIELDS: &[Field] = &[
     field("flowsentry.health.outliers.upper", Double, HEALTH),
     field("flowsentry.health.spikes", Keyword, HEALTH),
     field("flowsentry.health.status", Keyword, HEALTH),
+    field("flowsentry.model.alias", Keyword, MODEL),
+    field("flowsentry.model.kind", Keyword, MODEL),
+    field("flowsentry.model.revision", Long, MODEL),
+    field("flowsentry.model.sha256", Keyword, MODEL),
+    field("flowsentry.prediction.class", Keyword, PREDICTION),
+    field("flowsentry.prediction.features.attribution", Double, PREDICTION),
+    field("flowsentry.prediction.features.name", Keyword, PREDICTION),
+    field("flowsentry.prediction.model", Keyword, PREDICTION),
+    field("flowsentry.prediction.name", Keyword, PREDICTION),
+    field("flowsentry.prediction.probability", Double, PREDICTION),
+    field("flowsentry.prediction.schema", Keyword, PREDICTION),
+    field("flowsentry.prediction.score", Double, PREDICTION),
+    field("flowsentry.prediction.source", Keyword, PREDICTION),
+    field("flowsentry.prediction.verdict", Keyword, PREDICTION),
     field("flowsentry.report.status", Keyword, REPORT),
     field("flowsentry.state.epoch", Long, STATE),
     field("flowsentry.state.expires", Date, STATE),

@@ -29,11 +29,15 @@ pub enum Family {
     Exceptions,
     /// What could not be used: records that are no flows, documents that were refused.
     DeadLetters,
+    /// What learned models said about records.
+    Predictions,
+    /// Learned models, and which of them is in use.
+    Models,
 }
 
 impl Family {
     /// All families, in the order of their declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Flows,
         Self::Windows,
         Self::Anomalies,
@@ -43,6 +47,8 @@ impl Family {
         Self::State,
         Self::Exceptions,
         Self::DeadLetters,
+        Self::Predictions,
+        Self::Models,
     ];
 
     /// The word in index names.
@@ -57,16 +63,18 @@ impl Family {
             Self::State => "state",
             Self::Exceptions => "exceptions",
             Self::DeadLetters => "deadletters",
+            Self::Predictions => "predictions",
+            Self::Models => "models",
         }
     }
 
     /// How much event time one index of the family holds.
     pub const fn period(self) -> Period {
         match self {
-            Self::Flows | Self::Windows => Period::Day,
+            Self::Flows | Self::Windows | Self::Predictions => Period::Day,
             Self::Anomalies | Self::Alerts | Self::Health | Self::DeadLetters => Period::Month,
             Self::Reports => Period::Year,
-            Self::State | Self::Exceptions => Period::Unlimited,
+            Self::State | Self::Exceptions | Self::Models => Period::Unlimited,
         }
     }
 

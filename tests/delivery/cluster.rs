@@ -41,8 +41,12 @@ impl Place {
         site
     }
 
+    pub fn store(&self) -> ClusterStore {
+        ClusterStore::new(self.cluster.clone())
+    }
+
     pub fn documents(&self) -> Documents {
-        read_store(&ClusterStore::new(self.cluster.clone()), &self.namespace)
+        read_store(&self.store(), &self.namespace)
     }
 }
 

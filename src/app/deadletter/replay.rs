@@ -250,6 +250,8 @@ const fn dataset_of(family: Family) -> Option<Dataset> {
         | Family::Reports
         | Family::State
         | Family::Exceptions
-        | Family::DeadLetters => None,
+        | Family::DeadLetters
+        | Family::Predictions
+        | Family::Models => None,
     }
 }

@@ -6,6 +6,7 @@ mod predict;
 mod published;
 mod show;
 mod split;
+mod stored;
 
 use std::fs;
 use std::io::Read;
@@ -14,7 +15,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 
+use crate::classify::ModelName;
 use crate::cli::{ModelsWhat, RowsArgs, TrainArgs};
+use crate::config::Config;
 use crate::learn::metrics;
 use crate::learn::params::Params;
 use crate::learn::table::Table;
@@ -30,27 +33,45 @@ pub(super) use compare::compare;
 pub(super) use predict::predict;
 pub(super) use published::published;
 pub(super) use split::split;
+pub(super) use stored::{Asked, Opened, lines, open_model, promote_opened, registry_on};
 
 /// The seed when nobody names one.
 const SEED: u64 = 42;
 
 /// Learns a model and writes it.
 pub(super) fn train(args: &TrainArgs) -> anyhow::Result<Outcome> {
-    let (params, seed) = read_params(args.params.as_deref())?;
-    let seed = args.seed.or(seed).unwrap_or(SEED);
-    let mut table = read_table(&args.rows)?;
-    if args.distinct {
-        table = table.choose(&table.distinct());
-    }
-    let model = learn(&table, &params, seed, &args.commit)?;
+    let model =
+        learn_anew(&args.rows, args.distinct, args.params.as_deref(), args.seed, &args.commit)?;
     write(&args.out, &model.to_bytes()?)?;
     print_line(&show::text(&model))?;
     Ok(Outcome::Done)
 }
 
+/// Learns a model of files.
+pub(super) fn learn_anew(
+    rows: &RowsArgs,
+    distinct: bool,
+    params: Option<&Path>,
+    seed: Option<u64>,
+    commit: &str,
+) -> anyhow::Result<Model> {
+    let (params, seed_of_params) = read_params(params)?;
+    let seed = seed.or(seed_of_params).unwrap_or(SEED);
+    let mut table = read_table(rows)?;
+    if distinct {
+        table = table.choose(&table.distinct());
+    }
+    Ok(learn(&table, &params, seed, commit)?)
+}
+
 /// Judges a model on labelled rows.
-pub(super) fn evaluate(model: &Path, data: &[PathBuf], is_json: bool) -> anyhow::Result<Outcome> {
-    let model = read_model(model)?;
+pub(super) fn evaluate(
+    config: &Config,
+    model: &ModelName,
+    data: &[PathBuf],
+    is_json: bool,
+) -> anyhow::Result<Outcome> {
+    let model = open_model(config, model)?.model;
     let table = read_labelled(model.schema(), data)?;
     let metrics = metrics::evaluate(&model, &table);
     match is_json {
@@ -60,29 +81,27 @@ pub(super) fn evaluate(model: &Path, data: &[PathBuf], is_json: bool) -> anyhow:
     Ok(Outcome::Done)
 }
 
-/// Shows what model files hold.
-pub(super) fn models(what: &ModelsWhat) -> anyhow::Result<Outcome> {
+/// Shows what models hold, and puts them to use.
+pub(super) fn models(config: &Config, what: &ModelsWhat) -> anyhow::Result<Outcome> {
+    let read = |name| anyhow::Ok(open_model(config, name)?.model);
     match what {
-        ModelsWhat::List { folder } => print_line(&show::list(folder)?)?,
+        ModelsWhat::List { folder: Some(folder) } => print_line(&show::list(folder)?)?,
+        ModelsWhat::List { folder: None } => print_line(&stored::list(config)?)?,
         ModelsWhat::Show { model, json: true } => {
-            print_line(&serde_json::to_string_pretty(read_model(model)?.facts())?)?;
+            print_line(&serde_json::to_string_pretty(read(model)?.facts())?)?;
         }
-        ModelsWhat::Show { model, json: false } => print_line(&show::text(&read_model(model)?))?,
+        ModelsWhat::Show { model, json: false } => print_line(&show::text(&read(model)?))?,
         ModelsWhat::Diff { old, new } => {
-            print_line(&show::difference(&read_model(old)?, &read_model(new)?))?;
+            print_line(&show::difference(&read(old)?, &read(new)?))?;
         }
+        ModelsWhat::Promote(args) => return stored::promote(config, args),
+        ModelsWhat::Rollback { alias, to } => return stored::rollback(config, alias, *to),
     }
     Ok(Outcome::Done)
 }
 
-/// The model of connection records that is part of the program; see `models/README.md`.
-const SHIPPED: (&str, &[u8]) = ("kdd", include_bytes!("../../../models/kdd.model"));
-
-/// Reads a model file; the name of the shipped model stands for that where there is no such file.
-fn read_model(path: &Path) -> anyhow::Result<Model> {
-    if path == Path::new(SHIPPED.0) && !path.exists() {
-        return Model::from_bytes(SHIPPED.1).context("the shipped model");
-    }
+/// Reads a model file.
+fn read_file(path: &Path) -> anyhow::Result<Model> {
     let bytes =
         fs::read(path).with_context(|| format!("reading the model `{}`", path.display()))?;
     Model::from_bytes(&bytes).with_context(|| format!("the model `{}`", path.display()))

@@ -6,19 +6,21 @@ use anyhow::Context;
 use serde_json::json;
 
 use crate::cli::{PredictArgs, PredictForm};
+use crate::config::Config;
 use crate::models::record::{Labels, Row, Rows};
 use crate::models::{Model, Prediction, Scratch};
 use crate::sinks::printable;
 
 use super::super::Outcome;
-use super::{open, read_model};
+use super::open;
+use super::stored::open_model;
 
 /// So many rows that cannot be used are told one by one.
 const TOLD: u64 = 20;
 
 /// Prints the answer to every row. Rows that cannot be used have none, and are told.
-pub(in super::super) fn predict(args: &PredictArgs) -> anyhow::Result<Outcome> {
-    let model = read_model(&args.model)?;
+pub(in super::super) fn predict(config: &Config, args: &PredictArgs) -> anyhow::Result<Outcome> {
+    let model = open_model(config, &args.model)?.model;
     let mut out = BufWriter::new(io::stdout().lock());
     if args.output == PredictForm::Csv {
         writeln!(out, "row,class,probability,verdict")?;

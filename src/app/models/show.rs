@@ -12,7 +12,7 @@ use crate::models::Model;
 use crate::models::facts::{Facts, Threshold};
 use crate::sinks::printable;
 
-use super::read_model;
+use super::read_file;
 
 /// A model for a person.
 pub(super) fn text(model: &Model) -> String {
@@ -87,7 +87,7 @@ pub(super) fn list(folder: &Path) -> anyhow::Result<String> {
     for path in paths {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = printable(&name).to_string();
-        lines.push(match read_model(&path) {
+        lines.push(match read_file(&path) {
             Ok(model) => {
                 let (schema, facts) = (printable(&model.schema().name).to_string(), model.facts());
                 format!("{name:24}  {schema:10}  {:10}  {:>9}", facts.algorithm, facts.rows)

@@ -6,21 +6,16 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::exporters::minute;
 use super::pipeline::{MINUTE_SECONDS, Scope, duration};
 use super::report::{HealthFinding, HealthStatus};
+use super::told::{Word, tell, told};
 use crate::feeds::FeedState;
 use crate::model::Timestamp;
-use crate::stores::{
-    BulkItem, Document, DocumentId, Family, Filter, IndexName, Namespace, SearchRequest, Sort,
-    Store, StoreError, UpdateOutcome,
-};
+use crate::stores::{Namespace, Store, StoreError};
 
 const KIND: &str = "feeds";
-/// How many workers are looked at; far more than there are.
-const MOST_WORKERS: usize = 100;
 /// How many feeds are told of; more than a worker may have.
 const MOST_FEEDS: usize = 64;
 /// One failure is tried again soon; so many in a row are told.
@@ -40,28 +35,7 @@ pub fn tell_feeds(
     at: Timestamp,
     expires: Timestamp,
 ) -> Result<(), StoreError> {
-    let index = IndexName::for_event(Family::State, namespace, at);
-    let digest: String =
-        Sha256::digest(worker)[..12].iter().map(|byte| format!("{byte:02x}")).collect();
-    let id = DocumentId::new(format!("{KIND}-{digest}")).expect("short and plain");
-    let source = json!({
-        "@timestamp": at,
-        "flowsentry": {"state": {
-            "kind": KIND, "owner": worker, "expires": expires, "feeds": feeds,
-        }},
-    });
-    let document = Document { index: index.clone(), id: id.clone(), source: source.clone() };
-    match store.create(document)? {
-        BulkItem::Created | BulkItem::Rejected { .. } => return Ok(()),
-        BulkItem::Duplicate => {}
-    }
-    let Some(stored) = store.get(&index, &id)? else { return Ok(()) };
-    match store.update(&index, &id, source, stored.version)? {
-        UpdateOutcome::Updated(_)
-        | UpdateOutcome::Conflict
-        | UpdateOutcome::Missing
-        | UpdateOutcome::Rejected { .. } => Ok(()),
-    }
+    tell(store, namespace, &Word { kind: KIND, worker, at, expires }, json!(feeds))
 }
 
 /// Returns a finding for each feed, of the worker that is worst off.
@@ -69,18 +43,7 @@ pub fn tell_feeds(
 /// # Errors
 /// When the store does not answer.
 pub(super) fn findings(scope: &Scope<'_>) -> Result<Vec<HealthFinding>, StoreError> {
-    let request = SearchRequest::new(Family::State, scope.namespace.clone())
-        .filter(Filter::term("flowsentry.state.kind", KIND))
-        .sort(Sort::descending("flowsentry.state.expires"))
-        .size(MOST_WORKERS);
-    let hits = scope.store.search(&request)?.hits;
-    let states = hits.iter().map(|hit| &hit.source["flowsentry"]["state"]);
-    let is_current = |state: &&Value| {
-        let expires: Option<Timestamp> =
-            state["expires"].as_str().and_then(|text| text.parse().ok());
-        expires.is_some_and(|expires| expires >= scope.at)
-    };
-    let states: Vec<&Value> = states.filter(is_current).collect();
+    let states = told(scope, KIND)?;
     let mut worst: BTreeMap<String, HealthFinding> = BTreeMap::new();
     for state in &states {
         let worker = state["owner"].as_str().filter(|_| states.len() > 1);

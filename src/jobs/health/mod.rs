@@ -14,12 +14,14 @@ mod baseline;
 mod exporters;
 mod feeds;
 mod history;
+mod models;
 mod pipeline;
 mod report;
 mod settings;
 mod spike;
 mod tail;
 mod text;
+mod told;
 mod workers;
 
 #[cfg(test)]
@@ -27,6 +29,7 @@ mod tests;
 
 pub use baseline::Basis;
 pub use feeds::tell_feeds;
+pub use models::{ModelState, tell_models};
 pub use report::{Figures, HealthFinding, HealthReport, HealthStatus};
 pub use settings::HealthSettings;
 

@@ -33,6 +33,7 @@ pub(super) fn findings(
     let mut findings = vec![ingest(scope, history)?, freshness(scope)?];
     findings.extend(super::workers::findings(scope)?);
     findings.extend(super::feeds::findings(scope)?);
+    findings.extend(super::models::findings(scope)?);
     findings.extend([
         silent_exporters(history, &exporters),
         sampling(scope, history, &exporters),

@@ -95,5 +95,7 @@ pub(super) const fn of_family(family: Family) -> FamilyFiles {
         Family::State => family!("state"),
         Family::Exceptions => family!("exceptions"),
         Family::DeadLetters => family!("deadletters", ages),
+        Family::Predictions => family!("predictions", ages),
+        Family::Models => family!("models"),
     }
 }

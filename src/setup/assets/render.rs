@@ -188,7 +188,8 @@ impl Renderer {
             Family::Anomalies | Family::Alerts => self.retention.anomalies,
             Family::Health | Family::Reports => self.retention.reports,
             Family::DeadLetters => self.retention.deadletters,
-            Family::State | Family::Exceptions => return None,
+            Family::Predictions => self.retention.predictions,
+            Family::State | Family::Exceptions | Family::Models => return None,
         };
         let period = match family.period() {
             Period::Day => 1,

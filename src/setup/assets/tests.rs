@@ -179,7 +179,14 @@ fn a_server_without_a_function_is_not_asked_for_it() {
 
 #[test]
 fn an_index_is_deleted_when_its_youngest_document_is_old_enough() {
-    let retention = Retention { flows: 1, windows: 2, anomalies: 3, reports: 4, deadletters: 5 };
+    let retention = Retention {
+        flows: 1,
+        windows: 2,
+        anomalies: 3,
+        reports: 4,
+        deadletters: 5,
+        predictions: 6,
+    };
     for server in [elasticsearch("8.19.0"), opensearch("2.19.0")] {
         let assets = render(server, Capabilities::of_release(server), retention);
         for (name, days) in [
@@ -190,6 +197,7 @@ fn an_index_is_deleted_when_its_youngest_document_is_old_enough() {
             ("flowsentry-health", "35d"),
             ("flowsentry-reports", "370d"),
             ("flowsentry-deadletters", "36d"),
+            ("flowsentry-predictions", "7d"),
         ] {
             let policy = &body(&assets, AssetKind::Policy, name)["policy"];
             let ilm = &policy["phases"]["delete"]["min_age"];

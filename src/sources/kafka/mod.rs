@@ -13,6 +13,7 @@ mod consumer;
 mod context;
 mod letters;
 mod log;
+mod records;
 mod settings;
 mod watch;
 
@@ -21,4 +22,5 @@ pub use consumer::KafkaSource;
 pub use context::PartitionEnd;
 pub use letters::letters_of_topic;
 pub use log::KafkaLog;
+pub use records::{RawRecord, RawTopics};
 pub use settings::{KafkaInput, Mechanism, Sasl, Ssl, Start};
