@@ -1,12 +1,13 @@
 //! Training, evaluation and comparison of learned models.
 //!
 //! [`table::Table`] reads labelled rows, [`split`] parts them, [`train::train`] makes a
-//! [`crate::models::Model`], [`metrics::evaluate`] judges it. Pure and seeded: the same rows,
+//! [`crate::models::Model`], [`metrics::evaluate`] judges it; [`explore`] describes rows before that. Pure and seeded: the same rows,
 //! parameters and seed give the same bytes on any number of cores.
 
 pub mod choose;
 mod classic;
 pub mod compare;
+pub mod explore;
 pub mod gate;
 mod grow;
 pub mod importance;

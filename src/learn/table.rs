@@ -33,6 +33,8 @@ pub struct Table {
     pub(crate) numbers: Vec<u64>,
     /// Rows read so far.
     pub(crate) read: u64,
+    /// Whether labels are read; without them every row counts as normal.
+    pub(crate) has_labels: bool,
     pub(crate) rejected: Rejected,
 }
 
@@ -64,6 +66,7 @@ impl Table {
             names: Vec::new(),
             numbers: Vec::new(),
             read: 0,
+            has_labels: true,
             rejected: Rejected::default(),
         }
     }
@@ -75,11 +78,20 @@ impl Table {
         Ok(table)
     }
 
+    /// Reads CSV whose labels are not looked at, whether there are any or not: every row counts as
+    /// normal. For exploring and clustering; nothing can be learned from it.
+    pub fn read_unlabelled(schema: &Schema, source: impl Read) -> Result<Self, ReadError> {
+        let mut table = Self { has_labels: false, ..Self::empty(schema) };
+        table.extend(source)?;
+        Ok(table)
+    }
+
     /// Reads more of it, with a header of its own or without one.
     pub fn extend(&mut self, source: impl Read) -> Result<(), ReadError> {
         let mut places = self.places();
         let schema = self.schema.clone();
-        let mut rows = Rows::new(&schema, source, Labels::Read)?;
+        let labels = if self.has_labels { Labels::Read } else { Labels::Unread };
+        let mut rows = Rows::new(&schema, source, labels)?;
         let mut row = Row::default();
         let base = self.read;
         while let Some(taken) = rows.read(&mut row)? {
@@ -112,7 +124,11 @@ impl Table {
             let column = self.schema.labels.first().cloned();
             RowError { row: row.number, column, reason }
         };
-        let label = row.label.as_deref().ok_or_else(|| fault("has no label".to_owned()))?;
+        let label = match &row.label {
+            Some(label) => label,
+            None if self.has_labels => return Err(fault("has no label".to_owned())),
+            None => &self.schema.normal,
+        };
         let label = clean_label(label);
         let (label, class) = match places.labels.get(&label) {
             Some(known) => *known,
@@ -158,6 +174,11 @@ impl Table {
     /// The number of a row among all that were read: from 0, bad ones counted, headers not.
     pub fn number(&self, row: usize) -> u64 {
         self.numbers[row]
+    }
+
+    /// Whether its labels were read; without them every row counts as normal.
+    pub fn has_labels(&self) -> bool {
+        self.has_labels
     }
 
     /// How many rows it has.
@@ -228,6 +249,7 @@ impl Table {
             names: self.names.clone(),
             numbers: rows.iter().map(|row| self.numbers[*row]).collect(),
             read: self.read,
+            has_labels: self.has_labels,
             rejected: Rejected::default(),
         }
     }
@@ -296,6 +318,16 @@ mod tests {
         assert_eq!(table.distinct(), [0, 2]);
         assert_eq!(table.choose(&[0, 1, 2]).checksum(), table.checksum());
         assert_ne!(table.choose(&[1, 0, 2]).choose(&[0, 2]).checksum(), table.checksum());
+    }
+
+    #[test]
+    fn a_table_without_labels_is_read_and_says_so() {
+        let schema = Schema::built_in("flow").unwrap();
+        let text = "1,2,3,4,5,6,7,8\n1,2,3,4,5,6,7,8,attack\n1,x,3,4,5,6,7,8\n";
+        let table = Table::read_unlabelled(&schema, text.as_bytes()).unwrap();
+        assert_eq!((table.len(), table.rejected().count), (2, 1));
+        assert!(!table.has_labels() && !table.choose(&[0]).has_labels());
+        assert!(!table.is_attack(1));
     }
 
     #[test]
