@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use super::format::{bytes, compact, finite, percent};
+use super::format::{finite, percent};
 use super::frame::{LABEL, MARGIN, TOP, empty, figure, label, paper};
 use super::svg::{Anchor, Rectangle, Svg, TextStyle, Weight, fit, number, text_width};
 use super::{Unit, WIDTH, palette};
@@ -71,10 +71,7 @@ impl Donut {
             turned += share;
         }
         let centre = TextStyle { size: 21.0, ..figure(Anchor::Middle) };
-        let text = match self.unit {
-            Unit::Bytes => bytes(total),
-            Unit::Count => compact(total),
-        };
+        let text = self.unit.format(total);
         svg.text(
             CENTRE_X,
             middle + 2.0,

@@ -58,6 +58,15 @@ pub fn measure(value: f64) -> String {
     format!("{sign}{text}")
 }
 
+/// Returns a value of an axis that may be below 0 or between whole numbers: `-12.3 k`, `0.25`.
+pub fn tick(value: f64) -> String {
+    if value.abs() < 1000.0 {
+        return measure(value);
+    }
+    let sign = if value < 0.0 { "-" } else { "" };
+    format!("{sign}{}", compact(value.abs()))
+}
+
 /// Returns `text` cut to `limit` characters, the last one an ellipsis when something was cut.
 pub fn ellipsis(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
@@ -126,6 +135,12 @@ mod tests {
     fn measures_keep_the_digits_that_matter() {
         let shown = [0.0, 3.0, 0.0342, 12.34, 1234.5, -2.5, f64::NAN, 1e300].map(measure);
         assert_eq!(shown, ["0", "3", "0.034", "12.3", "1,235", "-2.5", "–", "1.00e300"]);
+    }
+
+    #[test]
+    fn ticks_have_a_sign_and_few_digits() {
+        let shown = [0.0, 0.25, -12_300.0, 1e9, f64::NAN].map(tick);
+        assert_eq!(shown, ["0", "0.25", "-12.3 k", "1 G", "0"]);
     }
 
     #[test]

@@ -23,12 +23,17 @@ pub(super) fn figure(anchor: Anchor) -> TextStyle {
 
 /// Returns a document of `height` with paper and title.
 pub(super) fn paper(title: &str, height: f64) -> Svg {
-    let mut svg = Svg::new(WIDTH, height, &fit(title, f64::INFINITY, TITLE, Weight::Regular));
-    let sheet = Rectangle { x: 0.0, y: 0.0, width: WIDTH, height };
+    wide_paper(title, WIDTH, height)
+}
+
+/// Returns a document of another width with paper and title.
+pub(super) fn wide_paper(title: &str, width: f64, height: f64) -> Svg {
+    let mut svg = Svg::new(width, height, &fit(title, f64::INFINITY, TITLE, Weight::Regular));
+    let sheet = Rectangle { x: 0.0, y: 0.0, width, height };
     svg.rectangle(sheet, 10.0, palette::PAPER);
     let style =
         TextStyle { size: TITLE, weight: Weight::Bold, anchor: Anchor::Start, fill: palette::INK };
-    let text = fit(title, WIDTH - 2.0 * MARGIN, TITLE, Weight::Bold);
+    let text = fit(title, width - 2.0 * MARGIN, TITLE, Weight::Bold);
     svg.text(MARGIN, 32.0, style, &text);
     svg
 }
@@ -67,7 +72,7 @@ pub(super) struct Plot {
 impl Plot {
     /// Draws grid, value labels and time labels; `maximum` is the largest value to show.
     pub fn draw(svg: &mut Svg, top: f64, maximum: f64, unit: Unit, labels: &[String]) -> Self {
-        let ticks = ticks(maximum);
+        let ticks = ticks(maximum, unit.least_step());
         let names: Vec<String> = ticks.iter().map(|&tick| unit.format(tick)).collect();
         let widest =
             names.iter().map(|name| text_width(name, LABEL, Weight::Regular)).fold(0.0, f64::max);
@@ -121,18 +126,17 @@ impl Plot {
     }
 }
 
-/// Returns about four round values from 0 to at least `maximum`.
-fn ticks(maximum: f64) -> Vec<f64> {
-    let maximum = finite(maximum).max(f64::MIN_POSITIVE);
-    let rough = maximum / 4.0;
+/// Returns the least round number that is not below `rough`, which is above 0.
+pub(super) fn round_step(rough: f64) -> f64 {
     let power = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 2.5, 5.0, 10.0]
-        .into_iter()
-        .map(|factor| factor * power)
-        .find(|step| *step >= rough * 0.999)
-        .unwrap_or(rough);
-    // there is no half a flow and no half a byte
-    let step = step.max(1.0);
+    let steps = [1.0, 2.0, 2.5, 5.0, 10.0].map(|factor| factor * power);
+    steps.into_iter().find(|step| *step >= rough * 0.999).unwrap_or(rough)
+}
+
+/// Returns about four round values from 0 to at least `maximum`.
+fn ticks(maximum: f64, least_step: f64) -> Vec<f64> {
+    let maximum = finite(maximum).max(f64::MIN_POSITIVE);
+    let step = round_step(maximum / 4.0).max(least_step);
     let steps = (maximum / step - 0.001).ceil().max(1.0) as u32;
     (0..=steps).map(|index| f64::from(index) * step).collect()
 }
@@ -143,12 +147,15 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_reach_the_maximum() {
-        assert_eq!(ticks(7.0), [0.0, 2.0, 4.0, 6.0, 8.0]);
-        assert_eq!(ticks(1.0), [0.0, 1.0]);
-        assert_eq!(ticks(1e9), [0.0, 2.5e8, 5e8, 7.5e8, 1e9]);
+        assert_eq!(ticks(7.0, 1.0), [0.0, 2.0, 4.0, 6.0, 8.0]);
+        assert_eq!(ticks(1.0, 1.0), [0.0, 1.0]);
+        assert_eq!(ticks(1.0, 0.001), [0.0, 0.25, 0.5, 0.75, 1.0]);
+        assert_eq!(ticks(1e9, 1.0), [0.0, 2.5e8, 5e8, 7.5e8, 1e9]);
         for maximum in [0.0, f64::NAN, f64::MAX, f64::INFINITY, 3.3e-300, 12_345.6] {
-            let ticks = ticks(maximum);
-            assert!((2..=7).contains(&ticks.len()), "{maximum}: {ticks:?}");
+            for least_step in [1.0, 1e-6] {
+                let ticks = ticks(maximum, least_step);
+                assert!((2..=7).contains(&ticks.len()), "{maximum}: {ticks:?}");
+            }
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct Line {
     pub band_name: String,
     /// What the values are.
     pub unit: Unit,
+    /// The place of a moment that is drawn with a dot.
+    pub marked: Option<usize>,
     /// Said instead of a chart when every value is 0 or absent.
     pub when_empty: String,
 }
@@ -61,6 +63,7 @@ impl Line {
         for run in runs(&self.points, |point| point.value.is_some()) {
             self.draw_line(&mut svg, &plot, run, !has_band);
         }
+        self.draw_mark(&mut svg, &plot);
         svg.finish()
     }
 
@@ -76,6 +79,14 @@ impl Line {
             path.to(plot.x(index), plot.y(lower.min(upper)));
         }
         svg.shape(&format!("{}Z", path.0), BAND, 0.3);
+    }
+
+    fn draw_mark(&self, svg: &mut Svg, plot: &Plot) {
+        let point = self.marked.and_then(|index| Some((index, self.points.get(index)?.value?)));
+        let Some((index, value)) = point else { return };
+        let place = (plot.x(index), plot.y(value));
+        svg.circle(place, 9.0, palette::PAPER);
+        svg.circle(place, 7.0, palette::ORANGE);
     }
 
     fn draw_line(&self, svg: &mut Svg, plot: &Plot, run: Run, filled: bool) {
@@ -136,6 +147,7 @@ mod tests {
             name: "this day".to_owned(),
             band_name: "previous 7 days".to_owned(),
             unit: Unit::Bytes,
+            marked: None,
             when_empty: "No flows on this day".to_owned(),
         }
         .svg()
@@ -154,6 +166,23 @@ mod tests {
         let svg = line(points);
         assert_eq!(svg.matches("<circle").count(), 1, "the lone point between two gaps");
         insta::assert_snapshot!(svg);
+    }
+
+    #[test]
+    fn a_marked_moment_has_a_dot_and_one_without_a_value_none() {
+        let points = [Some(0.2), Some(0.4), None].map(|value| Point { value, band: None });
+        let line = |marked| Line {
+            title: "Silhouette".to_owned(),
+            labels: ["2", "3", "4"].map(str::to_owned).to_vec(),
+            points: points.to_vec(),
+            name: String::new(),
+            band_name: String::new(),
+            unit: Unit::Measure,
+            marked,
+            when_empty: String::new(),
+        };
+        assert_eq!(line(Some(2)).svg(), line(None).svg());
+        insta::assert_snapshot!(line(Some(1)).svg());
     }
 
     #[test]

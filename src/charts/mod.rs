@@ -1,15 +1,18 @@
 //! Charts for mails and pages: data → SVG text → PNG, both pure.
 //!
-//! A chart is a plain struct ([`Columns`], [`Bars`], [`Donut`], [`Line`]); its `svg` gives the
-//! picture, [`Painter::png`] the same for programs that show no SVG. Every chart is 640 units wide
-//! with letters of 19 units and more, so that it can still be read when a phone shows it at half
+//! A chart is a plain struct ([`Columns`], [`Bars`], [`Donut`], [`Line`], [`Boxes`],
+//! [`HeatMap`]); its `svg` gives the picture, [`Painter::png`] the same for programs that show no
+//! SVG. Every chart is 640 units wide (a heat map of many columns is wider) with letters of 19 units and more, so that it can still be read when a phone shows it at half
 //! that width. Labels may hold anything: they are cut, escaped and stripped of control characters
-//! here. Values may be anything, too: what is no number or negative counts as 0.
+//! here. Values may be anything, too: what is no number counts as 0, and so does what is negative but
+//! in box plots and heat maps.
 
 mod bars;
+mod boxes;
 mod columns;
 mod donut;
 mod frame;
+mod heat;
 mod line;
 mod painter;
 mod svg;
@@ -18,12 +21,14 @@ pub mod format;
 pub mod palette;
 
 pub use bars::{Bar, Bars};
+pub use boxes::{BoxRow, Boxes};
 pub use columns::{Columns, Series};
 pub use donut::{Donut, Slice};
+pub use heat::HeatMap;
 pub use line::{Line, Point};
 pub use painter::{PaintError, Painter};
 
-/// Width of every chart, in SVG units (and pixels at scale 1).
+/// Width of every chart but wide heat maps, in SVG units (and pixels at scale 1).
 pub const WIDTH: f64 = 640.0;
 
 /// What the numbers of a chart are.
@@ -33,6 +38,10 @@ pub enum Unit {
     Count,
     /// Octets.
     Bytes,
+    /// Parts of a whole, 0–1.
+    Share,
+    /// Anything measured.
+    Measure,
 }
 
 impl Unit {
@@ -41,6 +50,17 @@ impl Unit {
         match self {
             Self::Count => format::compact(value),
             Self::Bytes => format::bytes(value),
+            Self::Share => format::percent(value),
+            Self::Measure => format::measure(value),
+        }
+    }
+
+    /// The finest step of an axis: there is no half a flow and no half a byte.
+    fn least_step(self) -> f64 {
+        match self {
+            Self::Count | Self::Bytes => 1.0,
+            Self::Share => 0.001,
+            Self::Measure => 1e-6,
         }
     }
 }
@@ -115,10 +135,30 @@ mod tests {
             points: points.to_vec(),
             name: title.clone(),
             band_name: title.clone(),
-            unit: Unit::Count,
+            unit: Unit::Measure,
+            marked: Some(3),
+            when_empty: title.clone(),
+        };
+        let row = |(label, value): (&String, f64)| BoxRow {
+            label: label.clone(),
+            ends: (-value, value),
+            whiskers: (value, -value),
+            quartiles: [value, 1.0, -value],
+            note: label.clone(),
+            color: palette::BLUE,
+        };
+        let boxes = Boxes {
+            title: title.clone(),
+            rows: line.labels.iter().zip(values).map(row).collect(),
+            when_empty: title.clone(),
+        };
+        let heat = HeatMap {
+            title: title.clone(),
+            labels: line.labels.clone(),
+            values: vec![values.map(Some).to_vec(), vec![None], Vec::new()],
             when_empty: title,
         };
-        vec![columns.svg(), bars.svg(), donut.svg(), line.svg()]
+        vec![columns.svg(), bars.svg(), donut.svg(), line.svg(), boxes.svg(), heat.svg()]
     }
 
     #[test]

@@ -67,6 +67,21 @@ impl Svg {
         );
     }
 
+    /// A rectangle that says what it is when it is pointed at.
+    pub fn cell(&mut self, place: Rectangle, fill: &str, meaning: &str) {
+        let Rectangle { x, y, width, height } = place;
+        let _ = writeln!(
+            self.body,
+            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{fill}\">\
+             <title>{}</title></rect>",
+            number(x),
+            number(y),
+            number(width.max(0.0)),
+            number(height.max(0.0)),
+            escape(meaning),
+        );
+    }
+
     pub fn line(&mut self, from: (f64, f64), to: (f64, f64), stroke: &str, width: f64) {
         let _ = writeln!(
             self.body,
@@ -107,6 +122,16 @@ impl Svg {
     }
 
     pub fn text(&mut self, x: f64, y: f64, style: TextStyle, text: &str) {
+        self.written(x, y, style, "", text);
+    }
+
+    /// A text that runs upwards from the given place.
+    pub fn upright_text(&mut self, x: f64, y: f64, style: TextStyle, text: &str) {
+        let turn = format!(" transform=\"rotate(-90 {} {})\"", number(x), number(y));
+        self.written(x, y, style, &turn, text);
+    }
+
+    fn written(&mut self, x: f64, y: f64, style: TextStyle, turn: &str, text: &str) {
         let anchor = match style.anchor {
             Anchor::Start => "start",
             Anchor::Middle => "middle",
@@ -119,7 +144,7 @@ impl Svg {
         let _ = writeln!(
             self.body,
             "<text x=\"{}\" y=\"{}\" font-size=\"{}\" font-weight=\"{weight}\" \
-             text-anchor=\"{anchor}\" fill=\"{}\">{}</text>",
+             text-anchor=\"{anchor}\" fill=\"{}\"{turn}>{}</text>",
             number(x),
             number(y),
             number(style.size),

@@ -181,6 +181,7 @@ fn bytes_picture(traffic: &Traffic) -> Picture {
         name: "this day".to_owned(),
         band_name: format!("range of the {} days before", traffic.usual_days),
         unit: Unit::Bytes,
+        marked: None,
         when_empty: NO_TRAFFIC.to_owned(),
     };
     let busiest = traffic.busiest.as_ref().map_or_else(
