@@ -8,6 +8,9 @@
 //! of [`ReportData`], so `report.json` holds every figure of the mail. Strings from documents may
 //! hold anything: they are cleaned and escaped on their way into a template, never trusted.
 //!
+//! [`exploration_page`] and [`exploration_text`] tell what a labelled table holds; they share
+//! charts and cleaning with the report.
+//!
 //! A section is one file here (its data, `collect`, `pictures`) with two templates in `reports/`
 //! (`<section>.html.hbs`, `<section>.txt.hbs`) and one pair of lines below.
 
@@ -17,6 +20,7 @@ mod clean;
 mod collect;
 mod day;
 mod error;
+mod exploration;
 mod figure;
 mod hosts;
 mod pipeline;
@@ -36,6 +40,7 @@ pub use attacks::{Attacks, HourAnomalies, KindCount, SeverityCount};
 pub use collect::Scope;
 pub use day::{Day, Hour, Period};
 pub use error::ReportError;
+pub use exploration::{Origin, exploration_page, exploration_text};
 pub use figure::Figure;
 pub use hosts::{Host, Hosts, MOST_HOSTS};
 pub use pipeline::{Fact, Pipeline};
