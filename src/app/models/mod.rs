@@ -113,9 +113,13 @@ fn read_schema(name: &str) -> anyhow::Result<Schema> {
         return Ok(Schema::built_in(name)?);
     }
     let text = fs::read_to_string(name).with_context(|| format!("reading the schema `{name}`"))?;
-    // JSON is YAML.
-    let schema: Schema =
-        serde_yaml_ng::from_str(&text).with_context(|| format!("the schema `{name}`"))?;
+    let place = || format!("the schema `{name}`");
+    // JSON is YAML, but YAML has another form for a kind with settings: a tag (`!number {}`). As a
+    // value it cannot be read; everything else can.
+    let schema: Schema = match serde_yaml_ng::from_str::<serde_json::Value>(&text) {
+        Ok(value) => serde_json::from_value(value).with_context(place)?,
+        Err(_) => serde_yaml_ng::from_str(&text).with_context(place)?,
+    };
     schema.check()?;
     Ok(schema)
 }
