@@ -78,6 +78,7 @@ fn run_command(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Backfill(args) => backfill::backfill(&config, args),
         Command::Evaluate(args) => evaluate::evaluate(&config, args),
         Command::Backtest(args) => backtest::backtest(&config, args),
+        Command::Explore(args) => models::explore(args),
         Command::Train(args) => models::train(args),
         Command::Predict(args) => models::predict(&config, args),
         Command::Compare(args) => models::compare(args),

@@ -15,8 +15,8 @@ use crate::stores::{Flavour, ServerVersion};
 
 pub use blacklist::{BlacklistArgs, BlacklistWhat, RefreshListsArgs, ShowListsArgs};
 pub use models::{
-    ClassifyArgs, CompareArgs, ModelsArgs, ModelsWhat, PredictArgs, PredictForm, PromoteArgs,
-    RetrainArgs, RowsArgs, SplitArgs, SplitBy, TrainArgs,
+    ClassifyArgs, CompareArgs, ExploreArgs, ExploreSkip, ModelsArgs, ModelsWhat, PredictArgs,
+    PredictForm, PromoteArgs, RetrainArgs, RowsArgs, SplitArgs, SplitBy, TrainArgs,
 };
 pub use triage::{
     AddExceptionArgs, ExceptionArgs, ExceptionWhat, FeedbackArgs, FeedbackWhat, ListExceptionsArgs,
@@ -74,6 +74,11 @@ pub enum Command {
     Feedback(FeedbackArgs),
     /// Fetch lists of addresses now, or see what they hold and how old they are.
     Blacklist(BlacklistArgs),
+    /// Describe a table before anything is learned from it: columns, tests, groups of like rows.
+    ///
+    /// Box plots by class, correlations, principal components, t tests and chi-square between normal
+    /// and attack rows, K-means over a range of cluster numbers, DBSCAN.
+    Explore(ExploreArgs),
     /// Learn a model of labelled rows.
     Train(TrainArgs),
     /// Say what a model makes of rows: class, probability of an attack, verdict.

@@ -98,6 +98,46 @@ pub struct CompareArgs {
     pub json: bool,
 }
 
+/// Arguments of `explore`.
+#[derive(Debug, Args)]
+pub struct ExploreArgs {
+    /// What the rows are.
+    #[command(flatten)]
+    pub rows: RowsArgs,
+    /// Does not look at labels, whether there are any or not: no classes, no tests.
+    #[arg(long)]
+    pub unlabelled: bool,
+    /// Settings in JSON or YAML: words, fence, strong, alpha, logarithms, kmeans.{least, most, rows,
+    /// silhouette_rows}, dbscan.{columns, radius, min_points, rows, wide_rows}. What it lacks has its
+    /// default.
+    #[arg(long, value_name = "FILE")]
+    pub params: Option<PathBuf>,
+    /// Leaves something out; comma-separated.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
+    pub skip: Vec<ExploreSkip>,
+    /// Chooses the rows that groups are looked for in.
+    #[arg(long, value_name = "S", default_value_t = 42)]
+    pub seed: u64,
+    /// Folder for explore.json, explore.html and the rows with their clusters: rows-kmeans.csv,
+    /// rows-dbscan.csv.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Prints JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What an exploration can do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExploreSkip {
+    /// The groups of K-means.
+    Kmeans,
+    /// The groups of DBSCAN.
+    Dbscan,
+    /// The files of rows with their clusters.
+    Rows,
+}
+
 /// How rows are parted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SplitBy {

@@ -1,6 +1,8 @@
-//! Learned models from the command line: train, predict, evaluate, compare, split, show.
+//! Tables and learned models from the command line: explore, train, predict, evaluate, compare,
+//! split, show.
 
 mod compare;
+mod explore;
 mod figures;
 mod predict;
 mod published;
@@ -9,7 +11,7 @@ mod split;
 mod stored;
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -20,16 +22,18 @@ use crate::cli::{ModelsWhat, RowsArgs, TrainArgs};
 use crate::config::Config;
 use crate::learn::metrics;
 use crate::learn::params::Params;
-use crate::learn::table::Table;
+use crate::learn::table::{Rejected, Table};
 use crate::learn::train::train as learn;
 use crate::models::Model;
 use crate::models::schema::Schema;
+use crate::sinks::printable;
 use crate::sources::open_plain;
 
 use super::Outcome;
 use super::common::print_line;
 
 pub(super) use compare::compare;
+pub(super) use explore::explore;
 pub(super) use predict::predict;
 pub(super) use published::published;
 pub(super) use split::split;
@@ -143,15 +147,19 @@ fn read_labelled(schema: &Schema, data: &[PathBuf]) -> anyhow::Result<Table> {
         let place = || format!("reading `{}`", path.display());
         table.extend(open(path)?).with_context(place)?;
     }
-    let rejected = table.rejected();
+    tell_rejected(table.rejected());
+    ensure!(!table.is_empty(), "there is no row with a known label");
+    Ok(table)
+}
+
+/// Says which rows were left out, and why.
+fn tell_rejected(rejected: &Rejected) {
     for sample in &rejected.samples {
-        eprintln!("left out: {sample}");
+        eprintln!("left out: {}", printable(&sample.to_string()));
     }
     if rejected.count > rejected.samples.len() as u64 {
         eprintln!("left out: {} rows in all", rejected.count);
     }
-    ensure!(!table.is_empty(), "there is no row with a known label");
-    Ok(table)
 }
 
 /// Opens a file, plain or compressed.
@@ -161,6 +169,14 @@ fn open(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
 
 /// Writes a file whole or not at all.
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write_by(path, |file| Ok(file.write_all(bytes)?))
+}
+
+/// Writes a file piece by piece, whole or not at all.
+fn write_by(
+    path: &Path,
+    fill: impl FnOnce(&mut fs::File) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         Some(_) => Path::new("."),
@@ -172,7 +188,7 @@ fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         let mut builder = tempfile::Builder::new();
         let mut file =
             builder.permissions(fs::Permissions::from_mode(0o666)).tempfile_in(folder)?;
-        std::io::Write::write_all(&mut file, bytes)?;
+        fill(file.as_file_mut())?;
         file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())
