@@ -25,6 +25,7 @@ use super::common::{
 };
 use super::feeds::read_lists;
 use super::kafka::{Judge, Readable};
+use super::models::learned_model;
 use super::progress::Bar;
 use super::run::signalled;
 use super::{Outcome, logging, rules};
@@ -97,7 +98,7 @@ fn judge_stretch(config: &Config, args: &BackfillArgs) -> anyhow::Result<Done> {
     let input = Backfill { beginning: plan.beginning(learned), plan, source };
     let progress = Bar::new("scoring", Some(flows));
     let stop = stop_on_signal()?;
-    let context = detect_context(config, SharedList::default());
+    let context = detect_context(config, SharedList::default(), learned_model(config, None)?);
     context.blacklist.set(Arc::new(read_lists(config, &[])?.0));
     let judge = Judge {
         config,

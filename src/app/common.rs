@@ -11,6 +11,7 @@ use chrono::Utc;
 use crate::alerts::{SharedRules, Withheld};
 use crate::cli::Mode;
 use crate::config::{Config, DeadLetterSettings};
+use crate::detect::learned::SharedModel;
 use crate::detect::{self, Detector, Entries, SharedList};
 use crate::enrich::{Enricher, SharedEnricher};
 use crate::model::Timestamp;
@@ -143,10 +144,14 @@ pub(super) fn open_dead_letters(
 }
 
 /// Returns what detectors share; `blacklist` can be swapped at any time.
-pub(super) fn detect_context(config: &Config, blacklist: SharedList) -> detect::Context {
+pub(super) fn detect_context(
+    config: &Config,
+    blacklist: SharedList,
+    learned: SharedModel,
+) -> detect::Context {
     let internal =
         config.networks.networks().expect("the settings were checked when they were read");
-    detect::Context { blacklist, internal }
+    detect::Context { blacklist, internal, learned }
 }
 
 /// Makes scorers of the settings with a shared list of addresses.

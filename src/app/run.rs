@@ -16,6 +16,7 @@ use crate::alerts::SharedRules;
 use crate::cli::{Mode, RunArgs};
 use crate::config::Config;
 use crate::detect::SharedList;
+use crate::detect::learned::SharedModel;
 use crate::enrich::{Enricher, SharedEnricher};
 use crate::feeds;
 use crate::jobs::{
@@ -34,6 +35,7 @@ use super::common::{
 use super::feeds::{Refreshing, read_lists};
 use super::kafka::{Judge, Readable, Topics};
 use super::logged::LoggedProgress;
+use super::models::{LearnedWatch, learned_model};
 use super::reload::Watched;
 use super::rules::{self, Refresher};
 use super::search::Indexed;
@@ -74,6 +76,7 @@ pub(super) fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Outcome> {
         config: config.clone(),
         drops_old,
         rules: rules::load(config, &store)?,
+        learned: learned_model(config, Some(&store))?,
         store,
         blacklist: SharedList::default(),
         enrichment: open_enrichment(config)?,
@@ -93,6 +96,8 @@ struct Worker {
     store: Arc<dyn Store>,
     drops_old: bool,
     blacklist: SharedList,
+    /// The learned model of hosts.
+    learned: SharedModel,
     /// What people decided about alerts.
     rules: SharedRules,
     enrichment: Option<SharedEnricher>,
@@ -165,7 +170,7 @@ impl Worker {
 
     fn score(&self, stop: Stop) -> anyhow::Result<Scored> {
         let config = &self.config;
-        let context = detect_context(&self.config, self.blacklist.clone());
+        let context = detect_context(&self.config, self.blacklist.clone(), self.learned.clone());
         let progress = LoggedProgress::new(self.watermark.clone());
         if let Some(input) = self.partitions()? {
             let judge = Judge {
@@ -390,10 +395,12 @@ impl Worker {
         let settings = &self.config.detectors.blacklist;
         let fetched = feeds::files(settings, &self.config.feeds_path());
         let mut blacklists = Watched::new([settings.files.clone(), fetched].concat());
+        let mut learned = LearnedWatch::new(&self.config, &self.store);
         let mut enrichment = Watched::new(self.config.enrichment.files());
         move |worker| {
             blacklists.look("blacklist", || worker.load_blacklist());
             enrichment.look("enrichment", || worker.load_enrichment());
+            learned.look(&worker.config, &worker.store, &worker.learned);
         }
     }
 }

@@ -21,6 +21,7 @@ use super::common::{
     present, summary_text,
 };
 use super::feeds::read_lists;
+use super::models::learned_model;
 use super::progress::Bar;
 use super::{Outcome, rules};
 
@@ -36,7 +37,7 @@ pub(super) fn score(config: &Config, args: &ScoreArgs) -> anyhow::Result<Outcome
             Some(format_named(name).map_err(|problem| anyhow::anyhow!("`--format` {problem}"))?)
         }
     };
-    let context = detect_context(config, SharedList::default());
+    let context = detect_context(config, SharedList::default(), learned_model(config, None)?);
     context.blacklist.set(Arc::new(read_lists(config, &args.blacklist)?.0));
     let letters = match &args.dead_letters {
         Some(path) => DeadLetterSettings { path: Some(path.clone()), ..Default::default() },

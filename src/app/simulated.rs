@@ -13,6 +13,7 @@ use crate::simulate::Simulation;
 use crate::sinks::Sink;
 
 use super::common::{self, ScorerFactory};
+use super::models::learned_model;
 use super::progress::Bar;
 use super::simulate::write_records;
 
@@ -23,7 +24,8 @@ pub(super) fn score_simulation(
     simulation: Simulation,
     sink: &mut dyn Sink,
 ) -> anyhow::Result<Summary> {
-    let context = common::detect_context(config, SharedList::default());
+    let context =
+        common::detect_context(config, SharedList::default(), learned_model(config, None)?);
     let listed: Vec<String> = simulation.blacklist().iter().map(ToString::to_string).collect();
     context.blacklist.set(Arc::new(Blacklist::parse(listed.join("\n").as_bytes())));
     let factory = ScorerFactory { config, context, mode: Mode::Detect, rules: None };

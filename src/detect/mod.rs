@@ -41,6 +41,7 @@ pub mod iqr;
 pub mod kmeans;
 pub mod knn;
 pub mod lateral_movement;
+pub mod learned;
 pub mod long_connection;
 pub mod networks;
 pub mod new_peer;
@@ -157,6 +158,8 @@ pub struct Context {
     pub blacklist: SharedList,
     /// Which addresses are inside.
     pub internal: InternalNetworks,
+    /// The learned model; whoever holds a clone can swap it at any time.
+    pub learned: learned::SharedModel,
 }
 
 /// One row of the table of detectors.
@@ -202,6 +205,7 @@ table! {
     kmeans: "Hosts far from every group of hosts.",
     knn: "Hosts whose nearest past hosts are unusual, or far.",
     lateral_movement: "Administrative services on many new hosts.",
+    learned: "Hosts that a learned model calls an attack.",
     long_connection: "Connections that stay open for hours.",
     new_peer: "New places outside that a host answers.",
     new_port: "First use of a service port by a host.",

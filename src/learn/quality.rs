@@ -103,6 +103,18 @@ pub fn kdd_test(
     Ok((figure, model))
 }
 
+/// The rows of KDDTest+ that the authors of NSL-KDD found hard, judged by the model of [`kdd_test`].
+pub fn kdd_hard(model: &Model, file: impl Read, seed: u64) -> Result<Figure, QualityError> {
+    let (rows, sum) = table("kdd", file)?;
+    Ok(Figure {
+        name: "NSL-KDD, hard rows",
+        split: "published: KDDTrain+ teaches, KDDTest-21 (a part of KDDTest+) is judged".to_owned(),
+        sha256: vec![("KDDTest-21", sum)],
+        seed,
+        metrics: evaluate(model, &rows),
+    })
+}
+
 /// How boosting alone is trained where the likeliest class is asked for.
 pub fn likeliest() -> Params {
     Params {

@@ -191,6 +191,12 @@ impl Table {
         self.classes.is_empty()
     }
 
+    /// The same with other facts about rows that could not be used: those of the table that it was
+    /// chosen from.
+    pub fn with_rejected(self, rejected: Rejected) -> Self {
+        Self { rejected, ..self }
+    }
+
     /// The rows that were left out.
     pub fn rejected(&self) -> &Rejected {
         &self.rejected

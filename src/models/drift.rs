@@ -1,7 +1,7 @@
 //! Whether what a model reads, and how often it says attack, is still what it was trained for.
 //!
 //! The model file holds how its normal training rows spread over about ten groups of values of each
-//! feature ([`Profile`]). [`Drift`] counts the rows that come in by the same groups; the population
+//! feature. [`Drift`] counts the rows that come in by the same groups; the population
 //! stability index (Siddiqi 2006) tells how far the two are apart: Σ (a − e) · ln (a / e) over the
 //! shares of the groups. By convention below 0.1 nothing has changed, above 0.25 much has.
 

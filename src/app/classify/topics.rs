@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use tracing::{debug, error, info, warn};
 
 use super::super::common::{now, open_dead_letters};
-use super::super::models::{Opened, registry_on};
+use super::super::models::{Opened, key, registry_on};
 use super::{BATCH, reject_of, write_out};
-use crate::classify::{Classifier, ClassifySettings, ModelName, Place};
+use crate::classify::{Classifier, ClassifySettings, Place};
 use crate::config::Config;
 use crate::jobs::Owner;
 use crate::jobs::health::{ModelState, tell_models};
@@ -155,7 +154,7 @@ struct InUse {
 
 impl InUse {
     fn open(of: &Classifying) -> anyhow::Result<Self> {
-        let key = key(of)?;
+        let key = key(&of.config, &of.entry.model, &of.store)?;
         let name = &of.entry.model;
         let opened = Opened::open(name, || registry_on(&of.config, &of.store))?;
         let version = &opened.sha256[..16];
@@ -171,7 +170,7 @@ impl InUse {
             return;
         }
         self.looked = Instant::now();
-        let changed = key(of)
+        let changed = key(&of.config, &of.entry.model, &of.store)
             .and_then(|key| if key == self.key { Ok(None) } else { Self::open(of).map(Some) });
         match changed {
             Ok(None) => {}
@@ -181,20 +180,4 @@ impl InUse {
             }
         }
     }
-}
-
-/// Changes when the model does.
-fn key(of: &Classifying) -> anyhow::Result<String> {
-    Ok(match &of.entry.model {
-        ModelName::Shipped => String::new(),
-        ModelName::File(path) => {
-            let file =
-                path.metadata().with_context(|| format!("the model `{}`", path.display()))?;
-            format!("{:?} {}", file.modified().ok(), file.len())
-        }
-        ModelName::Alias(alias) => {
-            let current = registry_on(&of.config, &of.store)?.current(alias)?;
-            current.with_context(|| format!("no model was promoted as `{alias}`"))?.sha256
-        }
-    })
 }

@@ -24,6 +24,7 @@ use crate::sources::{FileSource, Opening};
 use crate::app::collected::Collected;
 use crate::app::common::{ScorerFactory, detect_context};
 use crate::app::feeds::read_lists;
+use crate::app::models::learned_model;
 use crate::app::progress::Bar;
 
 /// Scores files with the settings.
@@ -35,7 +36,7 @@ pub(in crate::app) struct Runner<'a> {
 impl<'a> Runner<'a> {
     /// Returns a runner with the lists of the settings and further ones.
     pub(in crate::app) fn new(config: &'a Config, lists: &[PathBuf]) -> anyhow::Result<Self> {
-        let context = detect_context(config, SharedList::default());
+        let context = detect_context(config, SharedList::default(), learned_model(config, None)?);
         context.blacklist.set(Arc::new(read_lists(config, lists)?.0));
         let internal = context.internal.clone();
         Ok(Self {

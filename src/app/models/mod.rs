@@ -4,6 +4,7 @@
 mod compare;
 mod explore;
 mod figures;
+mod learned;
 mod predict;
 mod published;
 mod show;
@@ -34,10 +35,11 @@ use super::common::print_line;
 
 pub(super) use compare::compare;
 pub(super) use explore::explore;
+pub(super) use learned::{LearnedWatch, learned_model};
 pub(super) use predict::predict;
 pub(super) use published::published;
 pub(super) use split::split;
-pub(super) use stored::{Asked, Opened, lines, open_model, promote_opened, registry_on};
+pub(super) use stored::{Asked, Opened, key, lines, open_model, promote_opened, registry_on};
 
 /// The seed when nobody names one.
 const SEED: u64 = 42;
@@ -63,7 +65,8 @@ pub(super) fn learn_anew(
     let seed = seed.or(seed_of_params).unwrap_or(SEED);
     let mut table = read_table(rows)?;
     if distinct {
-        table = table.choose(&table.distinct());
+        let rejected = table.rejected().clone();
+        table = table.choose(&table.distinct()).with_rejected(rejected);
     }
     Ok(learn(&table, &params, seed, commit)?)
 }

@@ -74,6 +74,25 @@ pub(in super::super) fn open_model(config: &Config, name: &ModelName) -> anyhow:
     Opened::open(name, || registry_on(config, &open_store(config)?))
 }
 
+/// Changes when the model of a name does.
+pub(in super::super) fn key(
+    config: &Config,
+    name: &ModelName,
+    store: &Arc<dyn Store>,
+) -> anyhow::Result<String> {
+    Ok(match name {
+        ModelName::Shipped => String::new(),
+        ModelName::File(path) => {
+            let file = path.metadata().with_context(|| format!("the model `{name}`"))?;
+            format!("{:?} {}", file.modified().ok(), file.len())
+        }
+        ModelName::Alias(alias) => {
+            let current = registry_on(config, store)?.current(alias)?;
+            current.with_context(|| format!("no model was promoted as `{alias}`"))?.sha256
+        }
+    })
+}
+
 /// What comes of asking for a promotion.
 pub(in super::super) struct Promoted {
     /// What was noted; `None` when the alias stands for the same model already.

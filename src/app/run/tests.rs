@@ -14,6 +14,7 @@ fn worker(folder: &tempfile::TempDir) -> Worker {
     let store = store_on(None, &config).expect("a new folder");
     let (blacklist, watermark) = (SharedList::default(), Watermark::default());
     Worker {
+        learned: SharedModel::default(),
         config,
         store,
         drops_old: true,
