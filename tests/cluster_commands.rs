@@ -146,7 +146,7 @@ opensearch: URL
   cluster health... ERROR red: primary shards are missing, what belongs there cannot be written or \
 found; `GET _cluster/allocation/explain` says why
   templates... ERROR the index template `flowsentry-alerts` is missing, the index template \
-`flowsentry-health` is missing, the index template `flowsentry-reports` is missing and 3 more; \
+`flowsentry-health` is missing, the index template `flowsentry-reports` is missing and 5 more; \
 run `flowsentry setup`
   disk... ERROR the server made indices read-only because a disk is nearly full: \
 flowsentry-alerts-default-2026.11; free disk space, then set \

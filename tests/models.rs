@@ -580,3 +580,47 @@ fn a_model_is_learned_anew_and_put_to_use_when_it_passes() {
     let told = site.failed(&["retrain", "other"]);
     assert!(told.contains("`other` is not under `models.retrain`"), "{told}");
 }
+
+/// What system 000 had as constants follows from rows that are known to be normal.
+#[test]
+fn normal_clusters_follow_from_a_normal_capture() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [normal, mixed, model] =
+        ["normal.csv", "mixed.csv", "flow.model"].map(|name| path(folder.path(), name));
+    let mut random = Random(11);
+    let mut host = |is_scan: bool| {
+        let flows = if is_scan { 300 + random.below(200) } else { 5 + random.below(30) };
+        let receivers = if is_scan { flows } else { 1 + random.below(4) };
+        let bytes = flows * if is_scan { 60 } else { 400 + random.below(900) };
+        let vain = if is_scan { flows } else { 0 };
+        format!(
+            "{flows},{bytes},{},{receivers},{},{flows},0,{vain}\n",
+            flows * 3,
+            1 + receivers / 9
+        )
+    };
+    let rows: String = (0..800).map(|_| host(false)).collect();
+    fs::write(&normal, rows).expect("written");
+    let rows: String = (0..800).map(|n| host(n % 10 == 0)).collect();
+    fs::write(&mixed, &rows).expect("written");
+    let train = ["train", "--schema", "flow", "--data", &mixed, "--normal", &normal];
+    let output = flowsentry(&[&train[..], &["--out", &model]].concat());
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(
+        told.contains(" clusters are normal (") && told.contains("; 80 rows of the others"),
+        "{told}"
+    );
+    let said = done(&["predict", "--model", &model, "--data", &mixed]);
+    let verdicts: Vec<_> = said.lines().skip(1).map(|line| line.ends_with(",attack")).collect();
+    let found = verdicts.iter().step_by(10).filter(|is_attack| **is_attack).count();
+    let wrong = verdicts.iter().filter(|is_attack| **is_attack).count() - found;
+    assert!(found == 80 && wrong <= 60, "{found} found, {wrong} wrong");
+    let told = failed(&[
+        "train", "--schema", "kdd", "--data", &mixed, "--normal", &normal, "--out", &model,
+    ]);
+    assert!(
+        told.contains("several classes of attacks") || told.contains("no normal rows"),
+        "{told}"
+    );
+}

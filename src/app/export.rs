@@ -140,7 +140,7 @@ mod tests {
     fn without_a_name_all_of_the_kind_are_chosen() {
         let chosen = choose(assets(Flavour::OpenSearch), AssetKind::Template, None).unwrap();
         // Rejected records have the settings of raw flows, and nothing of the user.
-        assert_eq!(chosen.len(), 9 * 4 + 2);
+        assert_eq!(chosen.len(), 11 * 4 + 2);
         let chosen = choose(assets(Flavour::OpenSearch), AssetKind::Pipeline, None).unwrap();
         assert_eq!(names(&chosen), ["flowsentry-flows"]);
     }
@@ -160,7 +160,7 @@ mod tests {
         let all = choose(assets(Flavour::OpenSearch), AssetKind::Policy, None).unwrap();
         let all = console(&all, Flavour::OpenSearch);
         let requests: Vec<&str> = all.split("\n\n").collect();
-        assert_eq!(requests.len(), 7);
+        assert_eq!(requests.len(), 8);
         for request in requests {
             let (head, body) = request.split_once('\n').unwrap();
             assert!(head.starts_with("PUT _plugins/_ism/policies/flowsentry-"), "{head}");

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::Outcome;
 use super::common::{open_store_to_write, print_line};
-use super::models::{Asked, Opened, learn_anew, lines, promote_opened, registry_on};
+use super::models::{Asked, Lesson, Opened, learn_anew, lines, promote_opened, registry_on};
 use crate::classify::RetrainSettings;
 use crate::cli::{RetrainArgs, RowsArgs};
 use crate::config::Config;
@@ -65,7 +65,14 @@ fn one(
 ) -> anyhow::Result<Vec<String>> {
     let rows = RowsArgs { schema: entry.schema.clone(), data: entry.data.clone() };
     let commit = concat!("flowsentry ", env!("CARGO_PKG_VERSION"));
-    let model = learn_anew(&rows, false, entry.params.as_deref(), None, commit)?;
+    let model = learn_anew(&Lesson {
+        rows: &rows,
+        normal: &[],
+        distinct: false,
+        params: entry.params.as_deref(),
+        seed: None,
+        commit,
+    })?;
     let candidate = Opened::from_bytes(model.to_bytes()?)?;
     let asked = Asked {
         alias: &entry.alias,

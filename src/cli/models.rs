@@ -12,6 +12,11 @@ pub struct TrainArgs {
     /// What the rows are.
     #[command(flatten)]
     pub rows: RowsArgs,
+    /// Rows that are known to be normal, of the same schema of two classes. The labels of the data are
+    /// not read then: K-means groups all rows, and those of clusters without normal rows count as
+    /// attacks. Repeatable.
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub normal: Vec<PathBuf>,
     /// Leaves out rows that repeat features and label of an earlier one.
     #[arg(long)]
     pub distinct: bool,

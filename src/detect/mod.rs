@@ -418,7 +418,9 @@ mod tests {
     fn every_detector_is_built_under_its_key() {
         let detectors = build(&Settings::default(), &Context::default()).unwrap();
         let built: Vec<_> = detectors.iter().map(|detector| detector.id()).collect();
-        let listed: Vec<_> = DETECTORS.iter().map(|entry| entry.id).collect();
+        // The one needs a model.
+        let listed: Vec<_> =
+            DETECTORS.iter().map(|entry| entry.id).filter(|id| *id != "learned").collect();
         assert_eq!(built, listed, "all are on by default");
     }
 

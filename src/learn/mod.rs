@@ -12,6 +12,7 @@ pub mod gate;
 mod grow;
 pub mod importance;
 pub mod metrics;
+pub mod normal;
 pub mod novelty;
 mod parallel;
 pub mod params;

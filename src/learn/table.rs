@@ -260,6 +260,33 @@ impl Table {
         }
     }
 
+    /// The rows of both, these first; both must have been read under one schema.
+    pub(crate) fn with_rows_of(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        let mut places = both.places();
+        for row in 0..other.len() {
+            let record = other.record(row);
+            let label = other.has_labels.then(|| other.label(row).to_owned());
+            // Its label was known where it was read.
+            let _ = both.add(&mut places, &Row { number: both.read, record, label });
+            both.read += 1;
+        }
+        both.rejected.count += other.rejected.count;
+        both
+    }
+
+    /// Labels every row anew, in a schema of two classes.
+    pub(crate) fn label_anew(&mut self, is_normal: impl Fn(usize) -> bool) {
+        let normal = self.schema.normal_code();
+        self.names = self.schema.classes.clone();
+        self.has_labels = true;
+        for row in 0..self.len() {
+            let class = if is_normal(row) { normal } else { 1 - normal.min(1) };
+            self.classes[row] = class as u16;
+            self.labels[row] = class as u32;
+        }
+    }
+
     /// A hash of the features of a row; rows with equal features, and practically no others, have
     /// the same. Independent of the order of rows.
     pub fn vector_hash(&self, row: usize) -> [u8; 32] {

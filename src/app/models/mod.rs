@@ -22,6 +22,7 @@ use crate::classify::ModelName;
 use crate::cli::{ModelsWhat, RowsArgs, TrainArgs};
 use crate::config::Config;
 use crate::learn::metrics;
+use crate::learn::normal::label_by_clusters;
 use crate::learn::params::Params;
 use crate::learn::table::{Rejected, Table};
 use crate::learn::train::train as learn;
@@ -31,7 +32,7 @@ use crate::sinks::printable;
 use crate::sources::open_plain;
 
 use super::Outcome;
-use super::common::print_line;
+use super::common::{grouped, print_line};
 
 pub(super) use compare::compare;
 pub(super) use explore::explore;
@@ -46,29 +47,74 @@ const SEED: u64 = 42;
 
 /// Learns a model and writes it.
 pub(super) fn train(args: &TrainArgs) -> anyhow::Result<Outcome> {
-    let model =
-        learn_anew(&args.rows, args.distinct, args.params.as_deref(), args.seed, &args.commit)?;
+    let model = learn_anew(&Lesson {
+        rows: &args.rows,
+        normal: &args.normal,
+        distinct: args.distinct,
+        params: args.params.as_deref(),
+        seed: args.seed,
+        commit: &args.commit,
+    })?;
     write(&args.out, &model.to_bytes()?)?;
     print_line(&show::text(&model))?;
     Ok(Outcome::Done)
 }
 
+/// What a model is learned of.
+pub(super) struct Lesson<'a> {
+    pub(super) rows: &'a RowsArgs,
+    /// Files of normal rows, when the others have no labels.
+    pub(super) normal: &'a [PathBuf],
+    /// Whether repeats are left out.
+    pub(super) distinct: bool,
+    pub(super) params: Option<&'a Path>,
+    pub(super) seed: Option<u64>,
+    pub(super) commit: &'a str,
+}
+
 /// Learns a model of files.
-pub(super) fn learn_anew(
-    rows: &RowsArgs,
-    distinct: bool,
-    params: Option<&Path>,
-    seed: Option<u64>,
-    commit: &str,
-) -> anyhow::Result<Model> {
+pub(super) fn learn_anew(lesson: &Lesson<'_>) -> anyhow::Result<Model> {
+    let &Lesson { rows, normal, distinct, params, seed, commit } = lesson;
     let (params, seed_of_params) = read_params(params)?;
     let seed = seed.or(seed_of_params).unwrap_or(SEED);
-    let mut table = read_table(rows)?;
+    let mut table = match normal {
+        [] => read_table(rows)?,
+        files => label_anew(rows, files, &params, seed)?,
+    };
     if distinct {
         let rejected = table.rejected().clone();
         table = table.choose(&table.distinct()).with_rejected(rejected);
     }
     Ok(learn(&table, &params, seed, commit)?)
+}
+
+/// Labels rows by the clusters of normal ones, and tells by which.
+fn label_anew(
+    rows: &RowsArgs,
+    normal: &[PathBuf],
+    params: &Params,
+    seed: u64,
+) -> anyhow::Result<Table> {
+    let schema = read_schema(&rows.schema)?;
+    let read = |files: &[PathBuf]| -> anyhow::Result<Table> {
+        let mut table = Table::read_unlabelled(&schema, std::io::empty())?;
+        for path in files {
+            let place = || format!("reading `{}`", path.display());
+            table.extend(open(path)?).with_context(place)?;
+        }
+        Ok(table)
+    };
+    let (table, clusters) = label_by_clusters(&read(normal)?, &read(&rows.data)?, params, seed)?;
+    let all = clusters.rows.len();
+    let names: Vec<_> = clusters.normal.iter().map(usize::to_string).collect();
+    let attacks = (0..table.len()).filter(|row| table.is_attack(*row)).count();
+    eprintln!(
+        "{} of {all} clusters are normal ({}); {} rows of the others count as attacks",
+        names.len(),
+        names.join(", "),
+        grouped(attacks as u64)
+    );
+    Ok(table)
 }
 
 /// Judges a model on labelled rows.

@@ -296,7 +296,7 @@ pub(super) fn list(config: &Config) -> anyhow::Result<String> {
         return Ok("no model was promoted: `flowsentry models promote MODEL`; `flowsentry models list DIR` shows the files of a folder".to_owned());
     }
     let mut lines = vec![format!(
-        "{:16}  {:>8}  {:16}  {:20}  {:12}  {}",
+        "{:16}  {:>8}  {:16}  {:24}  {:12}  {}",
         "alias", "revision", "model", "since", "by", "comment"
     )];
     for alias in aliases {
@@ -305,7 +305,7 @@ pub(super) fn list(config: &Config) -> anyhow::Result<String> {
             let version = &one.sha256[..16.min(one.sha256.len())];
             let since = one.at.floor(1).to_string();
             let line = format!(
-                "{name:16}  {:>8}  {version:16}  {since:20}  {:12}  {}",
+                "{name:16}  {:>8}  {version:16}  {since:24}  {:12}  {}",
                 one.revision, one.by, one.comment
             );
             lines.push(printable(line.trim_end()).to_string());
