@@ -77,7 +77,7 @@ pub fn judge(current: &Model, candidate: &Model, table: &Table, worse_by: f64) -
 }
 
 /// Why records for one schema are no records for another one.
-fn differences(current: &Schema, candidate: &Schema) -> Vec<String> {
+pub fn differences(current: &Schema, candidate: &Schema) -> Vec<String> {
     let mut reasons = Vec::new();
     for column in &current.columns {
         match candidate.columns.iter().find(|other| other.name == column.name) {

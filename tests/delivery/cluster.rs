@@ -45,6 +45,12 @@ impl Place {
         ClusterStore::new(self.cluster.clone())
     }
 
+    /// Makes visible what others have written.
+    pub fn refresh(&self) {
+        let path = format!("/flowsentry-*-{}*/_refresh", self.namespace);
+        self.cluster.find(&Call::new("refreshing", Method::Post, path)).unwrap();
+    }
+
     pub fn documents(&self) -> Documents {
         read_store(&self.store(), &self.namespace)
     }

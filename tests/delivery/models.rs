@@ -38,9 +38,10 @@ fn site(broker: &str, place: &Place, model: &str) -> Site {
     site
 }
 
-fn documents(store: &dyn Store, namespace: &str, family: Family) -> Vec<Value> {
-    let request = SearchRequest::new(family, Namespace::new(namespace).unwrap())
-        .sort(Sort::ascending("event.id"));
+fn documents(place: &Place, family: Family) -> Vec<Value> {
+    place.refresh();
+    let (store, namespace) = (place.store(), Namespace::new(&place.namespace).unwrap());
+    let request = SearchRequest::new(family, namespace).sort(Sort::ascending("event.id"));
     let mut all = Vec::new();
     store
         .scan(&request, 500, &mut |hits| {
@@ -57,10 +58,10 @@ fn verdicts(documents: &[Value], verdict: &str) -> usize {
 }
 
 /// Reads the log of a worker until so many records are judged.
-fn wait_for(worker: &mut Worker, store: &dyn Store, namespace: &str, count: usize) -> Vec<Value> {
+fn wait_for(worker: &mut Worker, place: &Place, count: usize) -> Vec<Value> {
     loop {
         worker.wait_for("records are judged and stored");
-        let found = documents(store, namespace, Family::Predictions);
+        let found = documents(place, Family::Predictions);
         if found.len() >= count {
             return found;
         }
@@ -76,15 +77,14 @@ fn no_record_is_lost_or_stored_twice_when_a_worker_dies() {
     send(&broker, &topic, 1_200);
     let site = site(&broker, &place, "kdd");
     assert!(site.start(Some("predictions:2")).dies());
-    let store = place.store();
-    let before = documents(&store, &topic, Family::Predictions).len();
+    let before = documents(&place, Family::Predictions).len();
     assert!((2..1_200).contains(&before), "{before}");
     let mut worker = site.start(None);
-    let found = wait_for(&mut worker, &store, &topic, 1_200);
+    let found = wait_for(&mut worker, &place, 1_200);
     worker.stop();
     assert_eq!(found.len(), 1_200);
     assert_eq!((verdicts(&found, "attack"), verdicts(&found, "normal")), (120, 1_080));
-    let letters = documents(&store, &topic, Family::DeadLetters);
+    let letters = documents(&place, Family::DeadLetters);
     let reasons: Vec<_> =
         letters.iter().map(|it| &it["flowsentry"]["deadletter"]["reason"]).collect();
     assert_eq!(reasons, ["wrong_columns"]);
@@ -99,8 +99,7 @@ fn a_worker_follows_a_promotion_without_a_restart() {
     site.command(&["models", "promote", "kdd"]);
     send(&broker, &topic, 300);
     let mut worker = site.start(None);
-    let store = place.store();
-    wait_for(&mut worker, &store, &topic, 300);
+    wait_for(&mut worker, &place, 300);
     // The same rows and another seed: another model.
     let rows: String = (0..400).fold(String::new(), |mut rows, n| {
         let (row, label) = if n % 4 == 0 { (ATTACK, "neptune") } else { (NORMAL, "normal") };
@@ -114,7 +113,7 @@ fn a_worker_follows_a_promotion_without_a_restart() {
     site.command(&["models", "promote", &model, "--evaluation", &data, "--force"]);
     worker.wait_for("a model is in use");
     send(&broker, &topic, 100);
-    let found = wait_for(&mut worker, &store, &topic, 400);
+    let found = wait_for(&mut worker, &place, 400);
     worker.stop();
     let mut versions: Vec<_> = found
         .iter()

@@ -39,13 +39,13 @@ fn everything_is_put_in_place_in_the_order_in_which_it_is_needed() {
         };
         let order: Vec<usize> = writes.iter().map(place).collect();
         assert!(order.is_sorted(), "{writes:#?}");
-        // Seven policies, a pipeline, three components and a template for each of nine, one of both for
-        // rejected records, two indices.
-        assert_eq!(writes.len(), 7 + 1 + 27 + 9 + 2 + 2);
+        // Eight policies, a pipeline, three components and a template for each of eleven, one of both
+        // for rejected records, three indices.
+        assert_eq!(writes.len(), 8 + 1 + 33 + 11 + 2 + 3);
         fake.forget();
         let plan = fake.installer().plan().expect("a plan");
         assert!(plan.notes.is_empty() && fake.writes().is_empty(), "{plan}");
-        assert_eq!(plan.up_to_date(), 48, "{plan}");
+        assert_eq!(plan.up_to_date(), 58, "{plan}");
     }
 }
 
@@ -165,8 +165,8 @@ fn replaced_policies_are_put_back_when_a_later_step_fails() {
         };
         assert!(text.contains(privilege), "{text}");
         let SetupError::Failed { rolled_back, left, .. } = error else { panic!("{text}") };
-        // Seven policies and the pipeline; one of them was there before.
-        assert_eq!((rolled_back.len(), left.len()), (8, 0));
+        // Eight policies and the pipeline; one of them was there before.
+        assert_eq!((rolled_back.len(), left.len()), (9, 0));
         let state = fake.state();
         assert_eq!(state.objects.keys().collect::<Vec<_>>(), [&path]);
         // Read, replaced, put back: for ISM each over the state before.

@@ -37,8 +37,8 @@ fn the_program_tells_what_it_does(server: &Server) {
     assert!(text.contains("ERROR index template flowsentry-flows: it is missing"), "{text}");
     let (text, code) = setup(server, &[]);
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("  index templates      10 created\n"), "{text}");
-    assert!(text.contains("Verified: 9 index templates resolve as written; "), "{text}");
+    assert!(text.contains("  index templates      12 created\n"), "{text}");
+    assert!(text.contains("Verified: 11 index templates resolve as written; "), "{text}");
     assert!(text.ends_with("\nIndex setup finished.\n"), "{text}");
     let (text, code) = setup(server, &[]);
     assert_eq!(code, Some(0), "{text}");

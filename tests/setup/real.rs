@@ -39,10 +39,10 @@ fn an_empty_cluster_is_set_up_once(server: &Server) {
     assert_eq!(verified.findings, []);
     // Raw flows are probed where a data stream can be removed again.
     let probes = match installer.capabilities().data_stream_api {
-        true => 9,
-        false => 8,
+        true => 11,
+        false => 10,
     };
-    assert_eq!((verified.resolved, verified.proven), (9, probes));
+    assert_eq!((verified.resolved, verified.proven), (11, probes));
 
     let before = server.state();
     let plan = installer.plan().expect("a plan");
@@ -131,7 +131,7 @@ fn a_failing_step_takes_back_what_was_written(server: &Server) {
     let mut older = server.asset("flowsentry-windows@mappings");
     older.body["_meta"]["schema"] = json!(0);
     server.put(&older);
-    let other = json!({"index_patterns": ["flowsentry-deadletters-*"], "priority": 500});
+    let other = json!({"index_patterns": ["flowsentry-models-*"], "priority": 500});
     server.send(Method::Put, &format!("/_index_template/{OTHER}-flowsentry"), other);
     let before = server.state();
 
@@ -139,15 +139,12 @@ fn a_failing_step_takes_back_what_was_written(server: &Server) {
     let plan = installer.plan().expect("a plan");
     let error = installer.apply(&plan, false).expect_err("the last template is refused");
     let text = error.to_string();
-    assert!(
-        text.starts_with("writing the index template flowsentry-deadletters: refused"),
-        "{text}"
-    );
+    assert!(text.starts_with("writing the index template flowsentry-models: refused"), "{text}");
     let SetupError::Failed { rolled_back, left, .. } = error else { panic!("{text}") };
     assert_eq!(left, []);
     assert_eq!(rolled_back.len(), plan.steps.len() - 1);
     assert_eq!(
-        rolled_back[0], "index template flowsentry-exceptions",
+        rolled_back[0], "index template flowsentry-predictions",
         "the last is taken back first"
     );
     assert_eq!(server.state(), before);

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::classify::ModelName;
 use crate::cli::PromoteArgs;
 use crate::config::Config;
-use crate::learn::gate::{Verdict, judge};
+use crate::learn::gate::{Verdict, differences, judge};
 use crate::learn::table::Table;
 use crate::model::hex;
 use crate::models::{Model, shipped};
@@ -124,16 +124,12 @@ pub(in super::super) fn promote_opened(
         return Ok(Promoted { promotion: None, verdict: None });
     }
     let kept = current.as_ref().and_then(|current| current.evaluation.clone());
-    let evaluation = match &asked.evaluation {
-        Some(rows) => {
-            rows_of(&candidate.model, rows)?;
-            Some(registry.put(rows, now())?)
-        }
-        None => kept,
-    };
     let verdict = match &current {
-        None => None,
-        Some(current) => Some(gate(registry, current, candidate, evaluation.as_deref(), &asked)?),
+        None => {
+            asked.evaluation.as_ref().map(|rows| rows_of(&candidate.model, rows)).transpose()?;
+            None
+        }
+        Some(current) => Some(gate(registry, current, candidate, &asked)?),
     };
     let reasons = verdict.as_ref().map_or(String::new(), |verdict| verdict.reasons.join("; "));
     if !reasons.is_empty() && !asked.force {
@@ -146,6 +142,10 @@ pub(in super::super) fn promote_opened(
             false => format!("forced, although {reasons}"),
         },
     ];
+    let evaluation = match &asked.evaluation {
+        Some(rows) => Some(registry.put(rows, now())?),
+        None => kept,
+    };
     registry.put(&candidate.bytes, now())?;
     let promotion = Promotion {
         alias: asked.alias.to_owned(),
@@ -166,18 +166,25 @@ fn gate(
     registry: &Registry,
     current: &Promotion,
     candidate: &Opened,
-    evaluation: Option<&str>,
     asked: &Asked<'_>,
 ) -> anyhow::Result<Verdict> {
-    let Some(evaluation) = evaluation else {
-        let reasons = vec![
-            "there are no rows to evaluate models of this alias on: name some by `--evaluation`"
-                .to_owned(),
-        ];
-        return Ok(Verdict { reasons, figures: Vec::new() });
-    };
+    let refused = |reasons| Ok(Verdict { reasons, figures: Vec::new() });
     let in_use = Opened::from_bytes(registry.get(&current.sha256)?).context("the model in use")?;
-    let table = rows_of(&in_use.model, &registry.get(evaluation)?)?;
+    let differing = differences(in_use.model.schema(), candidate.model.schema());
+    if !differing.is_empty() {
+        return refused(differing);
+    }
+    let rows = match (&asked.evaluation, &current.evaluation) {
+        (Some(rows), _) => rows.clone(),
+        (None, Some(kept)) => registry.get(kept)?,
+        (None, None) => {
+            return refused(vec![
+                "there are no rows to evaluate models of this alias on: name some by `--evaluation`"
+                    .to_owned(),
+            ]);
+        }
+    };
+    let table = rows_of(&in_use.model, &rows)?;
     Ok(judge(&in_use.model, &candidate.model, &table, asked.worse_by))
 }
 
