@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 
 use super::Outcome;
-use super::common::{now, open_dead_letters, open_store_to_write};
+use super::common::{grouped, now, open_dead_letters, open_store_to_write};
 use super::models::open_model;
 use crate::classify::{BadRecord, Classifier, Place};
 use crate::cli::ClassifyArgs;
@@ -176,13 +176,14 @@ impl Run {
 
     /// Tells what is to be known at the end.
     fn tell(&self) {
-        let drift = self.classifier.drift();
+        let (judged, attacks) = self.classifier.totals();
         eprintln!(
             "{} records judged, {:.1} % called an attack, {} without an answer",
-            drift.rows,
-            drift.attack_share * 100.0,
-            self.rejected
+            grouped(judged),
+            100.0 * attacks as f64 / judged.max(1) as f64,
+            grouped(self.rejected)
         );
+        let drift = self.classifier.drift();
         let moved: Vec<_> = drift
             .much()
             .take(5)

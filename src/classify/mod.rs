@@ -37,6 +37,8 @@ pub struct Classifier {
     scratch: Scratch,
     said: Prediction,
     drift: Drift,
+    judged: u64,
+    attacks: u64,
 }
 
 impl Classifier {
@@ -49,6 +51,8 @@ impl Classifier {
             scratch: Scratch::default(),
             said: Prediction::default(),
             drift: Drift::default(),
+            judged: 0,
+            attacks: 0,
         }
     }
 
@@ -73,6 +77,8 @@ impl Classifier {
     /// Judges a record and counts it.
     pub fn judge(&mut self, record: &Record) -> &Prediction {
         self.model.predict_into(record, &mut self.scratch, &mut self.said);
+        self.judged += 1;
+        self.attacks += u64::from(self.said.is_attack);
         self.drift.note(&self.model, &self.scratch, &self.said);
         if self.drift.rows() >= DRIFT_ROWS {
             self.drift.fade();
@@ -99,6 +105,11 @@ impl Classifier {
             reasons: &reasons[..reasons.len().min(EXPLAINED)],
         };
         prediction_document(&answer, place, time, namespace)
+    }
+
+    /// How many records were judged, and how many of them were called an attack.
+    pub fn totals(&self) -> (u64, u64) {
+        (self.judged, self.attacks)
     }
 
     /// How far what was read lately is from what the model was trained on.

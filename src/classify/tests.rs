@@ -91,3 +91,14 @@ fn drift_is_told_by_feature_and_so_is_the_share_of_attacks() {
     assert!(drift.expected_share.is_some_and(|share| share > 0.0 && share < 0.2));
     assert!(drift.much().any(|feature| feature.feature == "rerror_rate"), "{:?}", drift.features);
 }
+
+#[test]
+fn totals_do_not_fade_as_drift_does() {
+    let mut classifier = classifier();
+    let record = classifier.read(ATTACK.as_bytes()).unwrap();
+    for _ in 0..DRIFT_ROWS + 10 {
+        classifier.judge(&record);
+    }
+    assert_eq!(classifier.totals(), (DRIFT_ROWS + 10, DRIFT_ROWS + 10));
+    assert_eq!(classifier.drift().rows, DRIFT_ROWS / 2 + 10);
+}
